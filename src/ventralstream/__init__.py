@@ -1,0 +1,37 @@
+"""ventralstream: recurrent convolutional models of the primate ventral visual stream.
+
+Names are imported when they are first used, so that `import ventralstream` does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ventralstream.version import __version__
+
+_HOMES = {
+    "errors": ("VentralError",),
+    "spec": ("Area", "CellSpec", "Connection", "NetworkSpec", "rename_areas", "spec_from_json"),
+    "presentation": ("Constant", "Flash", "Masked", "Movie", "Presentation", "Segment"),
+    "readout": ("Last", "MaxConfidence", "Mean", "PerStep", "Readout", "Threshold"),
+    "record": ("Record", "Recording"),
+    "network": ("Decision", "Network", "NetworkState", "Output"),
+    "timing": ("first_steps",),
+    "models": ("create_model", "list_models", "model_spec", "register_model"),
+    "weights": ("load_network", "save_network"),
+    "extraction": ("extract",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(f"ventralstream.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'ventralstream' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,161 @@
+"""The module of one area: its stages, which the executor calls one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ventralstream.cells.base import Cell, Drive, State
+from ventralstream.layers.norm import StepNorm
+from ventralstream.layers.sequence import Sequence
+from ventralstream.layers.specs import Shape
+from ventralstream.plan import Traits
+from ventralstream.spec import Area, Connection, NetworkSpec, Shapes, drive_inputs, feedback_inputs
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same during one unroll: the shapes, and a tensor with the device and type to use."""
+
+    shapes: Shapes
+    like: Tensor
+
+
+class AreaModule(nn.Module):
+    """One area's parameters and stages; see `ventralstream.spec.Area`.
+
+    A drive is `(parts, raw)`: the cell's drive (or the drive layers' output alone), and the area's own input where
+    an output layer adds it.
+    """
+
+    def __init__(self, spec: NetworkSpec, name: str, shapes: Shapes) -> None:
+        super().__init__()
+        area = self.spec = spec.area(name)
+        self.inputs = tuple(c for _, c in drive_inputs(spec, name))
+        self.feedbacks = tuple(c for _, c in feedback_inputs(spec, name))
+        self.input_channels = [shapes.arriving[i][0] for i, _ in drive_inputs(spec, name)]
+        self.feedback_channels = [shapes.arriving[i][0] for i, _ in feedback_inputs(spec, name)]
+        raw, shape = shapes.combined[name], shapes.drive[name]
+        self.drive_layers = Sequence(area.drive, raw)
+        self.cell: Cell | None = area.cell.build(shape, raw, sum(self.feedback_channels)) if area.cell else None
+        after = area.cell.output_shape(shape) if area.cell else shape
+        self.output_layers = Sequence(area.output, after, raw)
+
+    def drive(self, step: int, run: Run, *arrived: Tensor | None) -> tuple[Drive, Tensor | None]:
+        """Combines the inputs and applies the drive's layers, and the cell's drive."""
+        inputs, feedback = arrived[: len(self.inputs)], arrived[len(self.inputs) :]
+        shapes = run.shapes
+        raw = x = self._combine(inputs, shapes)
+        if x is None:  # silence: nothing has arrived, so the drive's layers give nothing
+            x = run.like.new_zeros(1, *shapes.drive[self.spec.name])
+            raw = run.like.new_zeros(1, *shapes.combined[self.spec.name])
+        else:
+            x = self.drive_layers(x, step)
+        if self.cell is None:
+            return (x,), raw
+        extra = {"raw": raw} if self.cell.needs_raw else {}
+        if self.cell.feedback_entry == "drive" and feedback:
+            extra["feedback"] = feedback[0]
+        return self.cell.drive(x, **extra), raw if self.output_layers.needs_raw else None
+
+    def feedback(self, step: int, run: Run, *returned: Tensor | None) -> Tensor:
+        """Resizes and concatenates the feedback, and applies the cell's path for it."""
+        assert self.cell is not None
+        size = run.shapes.combined[self.spec.name][1:]
+        resized = [None if x is None else resize(x, size, c.resize) for x, c in zip(returned, self.feedbacks, strict=True)]
+        return self.cell.feedback(_concat(resized, self.feedback_channels, size))
+
+    def update(
+        self, step: int, drive: tuple[Drive, Tensor | None], feedback: Tensor | None, state: tuple[None, State]
+    ) -> tuple[Tensor, State]:
+        """One step of the cell: (output, state)."""
+        assert self.cell is not None
+        if self.cell.feedback_entry == "update":
+            return self.cell.update(drive[0], state[1], step, feedback=feedback)  # type: ignore[call-arg]
+        return self.cell.update(drive[0], state[1], step)
+
+    def emit(
+        self, step: int, drive: tuple[Drive, Tensor | None], feedback: Tensor | None, state: tuple[None, State]
+    ) -> tuple[Tensor, None]:
+        """The output of a step whose state nobody reads."""
+        assert self.cell is not None
+        return self.cell.emit(drive[0], state[1], step, feedback), None
+
+    def output(
+        self, step: int, last: tuple[Tensor | Drive, object], drive: tuple[Drive, Tensor] | None
+    ) -> Tensor:
+        """The output layers, on the cell's output or on the drive."""
+        x = last[0][0] if isinstance(last[0], tuple) else last[0]
+        result: Tensor = self.output_layers(x, step, None if drive is None else drive[1])
+        return result
+
+    def _combine(self, arrived: tuple[Tensor | None, ...], shapes: Shapes) -> Tensor | None:
+        if all(x is None for x in arrived):
+            return None
+        size = shapes.combined[self.spec.name][1:]
+        resized = [None if x is None else resize(x, size, c.resize) for x, c in zip(arrived, self.inputs, strict=True)]
+        if self.spec.combine == "concat":
+            return _concat(resized, self.input_channels, size)
+        there = [x for x in resized if x is not None]
+        total = there[0]
+        for x in there[1:]:
+            total = total + x if self.spec.combine == "add" else total * x
+        return total
+
+
+class Transition(nn.Module):
+    """The module of a connection's layers."""
+
+    def __init__(self, connection: Connection, shape: Shape) -> None:
+        super().__init__()
+        self.connection = connection
+        self.layers = Sequence(connection.layers, shape)
+
+    def transit(self, step: int, x: Tensor) -> Tensor:
+        """What arrives, of what was sent."""
+        y: Tensor = self.layers(x, step)
+        return x + y if self.connection.residual else y
+
+
+def resize(x: Tensor, size: Shape, how: str) -> Tensor:
+    """Brings a map to `size` (height, width); see `Connection.resize`. The identity where it has it."""
+    if x.shape[2:] == torch.Size(size):
+        return x
+    if how == "nearest":
+        return F.interpolate(x, size)
+    return F.interpolate(x, size, mode="bilinear", align_corners=how == "bilinear")
+
+
+def _concat(parts: list[Tensor | None], channels: list[int], size: Shape) -> Tensor:
+    if len(parts) == 1 and parts[0] is not None:
+        return parts[0]
+    like = next(x for x in parts if x is not None)
+    batch = max(x.shape[0] for x in parts if x is not None)
+    full = [
+        like.new_zeros(batch, n, *size) if x is None else x.expand(batch, *x.shape[1:])
+        for x, n in zip(parts, channels, strict=True)
+    ]
+    return torch.cat(full, 1)
+
+
+def traits_of(module: nn.Module, extra: Cell | None = None) -> Traits:
+    """What the planner must know of a stage made of these modules, in their present mode."""
+    parts = [*module.modules(), *(extra.modules() if extra is not None else ())]
+    distinct, last = 1, None
+    if extra is not None:
+        distinct, last = extra.distinct_steps, extra.last_step
+    pure, heavy = True, False
+    for part in parts:
+        if isinstance(part, StepNorm):
+            distinct = max(distinct, part.spec.per_step)
+            if part.spec.per_step and part.spec.past_end == "error":
+                last = min(part.spec.per_step - 1, part.spec.per_step - 1 if last is None else last)
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and (part.training or not part.track_running_stats):
+            pure = False
+        if isinstance(part, nn.Dropout) and part.training and part.p > 0:
+            pure = False
+        heavy = heavy or isinstance(part, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))
+    return Traits(distinct, last, pure, heavy)

@@ -1,0 +1,74 @@
+"""The contract of a cell: `init_state`, `drive`, `update`.
+
+What needs no state belongs in `drive`: the planner computes it once for an input that does not change, and for many
+steps in one call. `update` is one step of the recurrence. Nothing is stored on the cell between calls.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ventralstream.layers.specs import Shape
+
+State = tuple[Tensor, ...]
+Drive = tuple[Tensor, ...]
+
+
+class Cell(nn.Module):
+    """Base of the cells.
+
+    Attributes:
+        needs_raw: Whether `drive` also wants the area's input as it was before the drive's layers.
+        feedback_entry: Which of `drive` and `update` receives what `feedback` made; "none" if there is no such path.
+        distinct_steps: How many of the first active steps differ in their parameters or operations; 1 if none do.
+        last_step: The last active step the cell may be run at; None if it can go on for ever.
+    """
+
+    needs_raw: bool = False
+    feedback_entry: Literal["none", "drive", "update"] = "none"
+    distinct_steps: int = 1
+    last_step: int | None = None
+
+    def start(self) -> None:
+        """Sets what starts otherwise than the network's `init` says (biases of gates); the default changes nothing."""
+
+    def state_shapes(self, shape: Shape) -> tuple[Shape, ...]:
+        """Shapes of the state's parts without the batch, when the drive's layers give `shape`."""
+        raise NotImplementedError
+
+    def init_state(self, batch: int, shape: Shape, like: Tensor) -> State:
+        """The state before the first step: zeros, of the device and type of `like`."""
+        return tuple(like.new_zeros(batch, *part) for part in self.state_shapes(shape))
+
+    def drive(self, x: Tensor) -> Drive:
+        """What the input alone determines; x [B, C, H, W] comes from the area's drive layers.
+
+        A cell with `needs_raw` also takes `raw`, one whose `feedback_entry` is "drive" also `feedback`.
+        """
+        return (x,)
+
+    def feedback(self, x: Tensor) -> Tensor:
+        """The feedback's own path; x holds the feedback tensors, resized and concatenated."""
+        raise NotImplementedError
+
+    def update(self, drive: Drive, state: State, step: int) -> tuple[Tensor, State]:
+        """One step: (output, new state). `step` counts the area's active steps from 0.
+
+        The batch of a drive or a state may be 1 where it depends on no image: operations must broadcast.
+        A cell whose `feedback_entry` is "update" also takes `feedback` (None if nothing arrives).
+        """
+        raise NotImplementedError
+
+    def emit(self, drive: Drive, state: State, step: int, feedback: Tensor | None = None) -> Tensor:
+        """The output of a step whose new state nobody reads: what `update` gives, with less work where possible."""
+        if self.feedback_entry == "update":
+            return self.update(drive, state, step, feedback=feedback)[0]  # type: ignore[call-arg]
+        return self.update(drive, state, step)[0]
+
+
+def mix(gate: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """gate * old + (1 - gate) * new (torch.lerp would do, if it took mixed precisions)."""
+    return torch.addcmul(new, gate, old - new)

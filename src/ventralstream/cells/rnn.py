@@ -1,0 +1,69 @@
+"""The simple (vanilla) convolutional RNN (paper A; papers.md A.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ventralstream.cells.base import Cell, Drive, State
+from ventralstream.cells.registry import register_cell
+from ventralstream.layers.conv import Conv2d
+from ventralstream.layers.norm import StepNorm
+from ventralstream.layers.sequence import ACTIVATIONS
+from ventralstream.layers.specs import ActivationName, Conv, Norm, Shape
+from ventralstream.spec import CellSpec
+
+
+class SimpleRNNCell(Cell):
+    """h' = act(LN(W_s * h + b_s + W_i * x + b_i)); the output is h'."""
+
+    def __init__(self, spec: SimpleRNN, channels: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.channels = spec.channels or channels
+        self.from_input = Conv2d(Conv(self.channels, spec.kernel), channels)
+        self.from_state = Conv2d(Conv(self.channels, spec.kernel), self.channels)
+        self.norm = StepNorm(Norm("layer", eps=1e-12), self.channels) if spec.layer_norm else None
+
+    def state_shapes(self, shape: Shape) -> tuple[Shape, ...]:
+        return ((self.channels, *shape[1:]),)
+
+    def drive(self, x: Tensor) -> Drive:
+        return (self.from_input(x),)
+
+    def update(self, drive: Drive, state: State, step: int) -> tuple[Tensor, State]:
+        total = drive[0] + self.from_state(state[0])
+        if self.norm is not None:
+            total = self.norm(total, step)
+        h: Tensor = ACTIVATIONS[self.spec.activation](total)
+        return h, (h,)
+
+
+@register_cell("simple_rnn")
+@dataclass(frozen=True)
+class SimpleRNN(CellSpec):
+    """The simple RNN.
+
+    Attributes:
+        channels: Channels of the state; 0 takes those of the input.
+        kernel: Side of both kernels.
+        activation: The non-linearity.
+        layer_norm: Normalises before the non-linearity (the shallow published network does).
+    """
+
+    channels: int = 0
+    kernel: int = 3
+    activation: ActivationName = "elu"
+    layer_norm: bool = False
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (self.channels or shape[0], *shape[1:])
+
+    @property
+    def sets_channels(self) -> bool:
+        return self.channels > 0
+
+    def build(self, shape: Shape, raw_shape: Shape, feedback_channels: int) -> SimpleRNNCell:
+        return SimpleRNNCell(self, shape[0])

@@ -1,0 +1,300 @@
+"""Labelled image sets by name: CIFAR-10 and -100, any folder of class folders, and digits in clutter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.datasets import CIFAR10, CIFAR100
+from torchvision.transforms import v2
+
+from ventralstream.data.folder import Preprocessing, list_images, open_image
+from ventralstream.data.pixels import generator, random_crop, random_flip, seed_of
+from ventralstream.data.scenes import MEAN, STD, compose_scenes
+from ventralstream.errors import VentralError, unknown
+from ventralstream.jsonable import Spec, tagged
+
+Split = Literal["train", "val"]
+
+SETS = ("cifar10", "cifar100", "folder", "scenes")
+_SPLITS = ("train", "val")
+_SCENES = {"train": 10_000, "val": 2_000}  # how many are composed unless a subset is asked for
+_CIFAR = {
+    "cifar10": (CIFAR10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": (CIFAR100, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+}
+
+
+@tagged("image_set")
+@dataclass(frozen=True)
+class SetInfo(Spec):
+    """What a model has to know of the set it is trained on.
+
+    Attributes:
+        name: Name of the set.
+        classes: The names of the classes, in the order of the labels.
+        preprocessing: Size, channels, mean and standard deviation of its images; other images are read with
+            it to show them to a model that was trained on this set.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+
+@dataclass(frozen=True)
+class MemorySet:
+    """A set held in memory as a whole, augmented batch by batch.
+
+    Attributes:
+        info: What it is.
+        images: `[N, C, H, W]`, uint8.
+        labels: `[N]`, int64.
+        padding: Largest shift of the augmentation, in pixels.
+        flip: Whether the augmentation reflects images left to right.
+    """
+
+    info: SetInfo
+    images: Tensor
+    labels: Tensor
+    padding: int
+    flip: bool
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.labels)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the pixels are normalised."""
+        return self.info.preprocessing
+
+    def to(self, device: torch.device) -> Self:
+        """The same set on a device."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+    def read(
+        self, batches: Sequence[tuple[int, Tensor]], key: tuple[int, int] | None, workers: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Reads batches of images as `ventralstream.data.loader.Source` says; workers have nothing to do."""
+        for index, rows in batches:
+            here = rows.to(self.labels.device)
+            images = self.images[here]
+            if key is not None:
+                rng = generator(*key, index)
+                images = random_crop(images, self.padding, rng)
+                images = random_flip(images, rng) if self.flip else images
+            yield images, self.labels[here]
+
+
+@dataclass(frozen=True)
+class FolderSet:
+    """A set of image files, decoded whenever they are read.
+
+    Attributes:
+        info: What it is.
+        folder: The folder of class folders.
+        ids: The images' paths relative to it.
+        labels: `[N]`, int64.
+    """
+
+    info: SetInfo
+    folder: Path
+    ids: tuple[str, ...]
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.ids)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Size, cut and normalisation."""
+        return self.info.preprocessing
+
+    def to(self, device: torch.device) -> Self:
+        """The same set: it holds nothing on a device."""
+        return self
+
+    def read(
+        self, batches: Sequence[tuple[int, Tensor]], key: tuple[int, int] | None, workers: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Reads batches of images as `ventralstream.data.loader.Source` says."""
+        rows = (rows.tolist() for _, rows in batches)
+        # With a generator of its own the reader leaves the global random state alone.
+        reader = DataLoader(
+            _Files(self, key), batch_sampler=rows, num_workers=workers, generator=generator(0)
+        )
+        try:
+            yield from reader
+        except VentralError as error:
+            # From a worker it comes wrapped in that worker's traceback, ours being the last line.
+            raise VentralError(str(error).rsplit("VentralError: ", 1)[-1].strip()) from None
+
+
+class _Files(Dataset[tuple[Tensor, Tensor]]):
+    """The images of a folder set one by one, for torch's worker processes."""
+
+    def __init__(self, data: FolderSet, key: tuple[int, int] | None) -> None:
+        self.data = data
+        self.key = key
+        self.augment = v2.Compose([v2.RandomResizedCrop(data.preprocessing.size), v2.RandomHorizontalFlip()])
+
+    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
+        preprocessing = self.data.preprocessing
+        image = open_image(self.data.folder / self.data.ids[row], preprocessing.channels)
+        if self.key is None:
+            pixels = preprocessing.pixels(image)
+        else:
+            pixels = v2.functional.pil_to_tensor(_augmented(image, self.augment, seed_of(*self.key, row)))
+        return pixels, self.data.labels[row]
+
+
+def _augmented(image: Image.Image, augment: v2.Transform, seed: int) -> Image.Image:
+    # torchvision draws from the global generator; torch.manual_seed would set the GPU's as well.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        out: Image.Image = augment(image)
+        return out
+
+
+def load_set(
+    name: str,
+    root: str | Path | None = None,
+    split: Split = "train",
+    *,
+    size: int | None = None,
+    subset: int | None = None,
+    seed: int = 0,
+    clutter: Sequence[int] | None = None,
+) -> MemorySet | FolderSet:
+    """Loads a labelled image set; nothing is downloaded.
+
+    * "cifar10", "cifar100": read from the official files into memory; training shifts by up to 4 pixels and
+      reflects (the usual augmentation of He et al. 2016).
+    * "folder": `root/train/<class>/...` and `root/val/<class>/...`, JPEG, PNG, WebP, BMP or TIFF, read as
+      needed; training cuts out and reflects at random (torchvision's `RandomResizedCrop` and
+      `RandomHorizontalFlip` with their defaults), evaluation is the "crop" of `Preprocessing`. The classes
+      are the folders in `root/train` (in `root/val` if there is no `train`) by name, but for hidden ones.
+    * "scenes": digits in clutter, composed in memory of scans that scikit-learn carries; training shifts by
+      up to 2 pixels. "val" is made of other scans than "train".
+
+    Args:
+        name: One of `SETS`.
+        root: Folder of the set; not for "scenes".
+        split: "train", or "val" for what is held out of it (CIFAR's test images).
+        size: Height and width in pixels for "folder" (224) and "scenes" (32); CIFAR's are 32.
+        subset: Take only so many images: the first of a permutation that depends on `seed`. Of "scenes", how
+            many are composed (10,000 to train, 2,000 to validate).
+        seed: Of the subset, or of the scenes, 0 or more.
+        clutter: Levels of clutter of "scenes" (0, 1, 2, 3); each scene draws one.
+
+    Returns:
+        The set, to be iterated over with a `Loader`.
+
+    Raises:
+        VentralError: An unknown name or split, files that are not there, or an argument out of its range.
+    """
+    if name not in SETS:
+        raise unknown("image set", name, SETS)
+    if split not in _SPLITS:
+        raise unknown("split", split, _SPLITS, f" of '{name}'")
+    if seed < 0 or (subset is not None and subset < 1):
+        raise VentralError(
+            f"a set needs a seed of 0 or more and a subset of 1 or more, got {seed} and {subset}."
+        )
+    if name == "scenes":
+        return _scenes(split, size, subset, seed, (0, 1, 2, 3) if clutter is None else clutter)
+    if clutter is not None:
+        raise VentralError(f"only 'scenes' have clutter, the set '{name}' has not.")
+    if root is None:
+        raise VentralError(f"the set '{name}' needs a root: the folder that holds it.")
+    if name == "folder":
+        return _folder(Path(root), split, size, subset, seed)
+    return _cifar(name, Path(root), split, size, subset, seed)
+
+
+def _scenes(
+    split: Split, size: int | None, count: int | None, seed: int, clutter: Sequence[int]
+) -> MemorySet:
+    made = compose_scenes(
+        _SCENES[split] if count is None else count,
+        split="train" if split == "train" else "test",
+        clutter=clutter,
+        seed=seed,
+        size=32 if size is None else size,
+    )
+    preprocessing = Preprocessing(made.images.shape[-1], (MEAN,), (STD,), "squash")
+    info = SetInfo("scenes", tuple("0123456789"), preprocessing)
+    return MemorySet(info, made.images, made.labels, padding=2, flip=False)
+
+
+def _cifar(name: str, root: Path, split: Split, size: int | None, subset: int | None, seed: int) -> MemorySet:
+    if size not in (None, 32):
+        raise VentralError(f"the images of '{name}' are 32 pixels wide and high, not {size}.")
+    dataset, mean, std = _CIFAR[name]
+    folder = root / dataset.base_folder
+    get = f"torchvision.datasets.{dataset.__name__}({str(root)!r}, download=True)"
+    files = [file for file, _ in (*dataset.train_list, *dataset.test_list)] + [dataset.meta["filename"]]
+    if missing := [file for file in files if not (folder / file).is_file()]:
+        raise VentralError(
+            f"'{name}' was expected in '{folder}', but there is no '{missing[0]}'; get it with {get}."
+        )
+    try:  # torchvision unpickles only files whose checksums are the published ones
+        data = dataset(root, train=split == "train", download=False)
+    except RuntimeError:
+        raise VentralError(
+            f"the files of '{name}' in '{folder}' are damaged (their checksums are wrong); "
+            f"delete them and call {get}."
+        ) from None
+    info = SetInfo(name, tuple(data.classes), Preprocessing(32, mean, std, "squash"))
+    rows = _rows(len(data.targets), subset, seed, name)
+    images = torch.from_numpy(data.data)[rows].permute(0, 3, 1, 2).contiguous()
+    return MemorySet(info, images, torch.tensor(data.targets)[rows], padding=4, flip=True)
+
+
+def _folder(root: Path, split: Split, size: int | None, subset: int | None, seed: int) -> FolderSet:
+    folder = root / split
+    if not folder.is_dir():
+        raise VentralError(
+            f"there is no folder '{folder}'; expected the images of each class in a folder of its own, "
+            f"such as '{folder / 'cat' / '1.jpg'}'."
+        )
+    classes = _class_folders(root / "train" if (root / "train").is_dir() else folder)
+    if unfit := [c for c in _class_folders(folder) if c not in classes]:
+        raise unknown("class", unfit[0], classes, f" in '{folder}'")
+    number = {name: i for i, name in enumerate(classes)}
+    found = [(id_, number[id_.split("/")[0]]) for id_ in list_images(folder) if id_.split("/")[0] in number]
+    if not found:
+        raise VentralError(
+            f"no image in '{folder}' is in a class folder, such as '{folder / 'cat' / '1.jpg'}'."
+        )
+    if split == "train" and (empty := set(range(len(classes))) - {label for _, label in found}):
+        raise VentralError(f"there is no image of the class '{classes[min(empty)]}' in '{folder}'.")
+    kept = [found[row] for row in _rows(len(found), subset, seed, str(folder)).tolist()]
+    info = SetInfo("folder", classes, Preprocessing(224 if size is None else size))
+    return FolderSet(info, folder, tuple(id_ for id_, _ in kept), torch.tensor([label for _, label in kept]))
+
+
+def _class_folders(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+
+
+def _rows(count: int, subset: int | None, seed: int, name: str) -> Tensor:
+    """The rows of a set to keep: all of them in order, or the first `subset` of a permutation."""
+    if subset is None:
+        return torch.arange(count)
+    if subset > count:
+        raise VentralError(f"a subset of {subset} images was asked for, '{name}' has {count}.")
+    return torch.randperm(count, generator=generator(seed))[:subset]

@@ -1,0 +1,108 @@
+"""The executor: runs a program's instructions on tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ventralstream.plan import LEAVES, Instruction, Program, Value
+
+Call = Callable[..., Any]
+
+
+class Execution:
+    """One run of a program.
+
+    Iterating gives (index, value) of each wanted value as soon as it is computed; values are freed once nothing
+    needs them. Between two of them, `keep` may drop images from the batch (early exit).
+
+    Args:
+        program: The program.
+        stage: Gives the function of a (op, owner); called as `function(step, *args)`.
+        leaf: Makes a leaf value, of the whole batch or of a batch of one.
+        batch: The batch size.
+        wanted: Indices of the values to give out.
+        remat: Recomputes each stage's inside in the backward pass instead of keeping it (less memory, more time).
+            A stage that is not pure keeps its inside.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        stage: Callable[[Value], Call],
+        leaf: Callable[[Value], Any],
+        batch: int,
+        wanted: frozenset[int],
+        remat: bool = False,
+    ) -> None:
+        self.program, self.stage, self.leaf = program, stage, leaf
+        self.batch, self.wanted, self.remat = batch, wanted, remat
+        self.env: dict[int, Any] = {}
+        self.stacks: dict[tuple[int, ...], Any] = {}
+        self.dropped: list[Tensor] = []
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        for instruction in self.program.instructions:
+            self._run(instruction)
+            for v in instruction.outs:
+                if v in self.wanted:
+                    yield v, self.env[v]
+            for v in instruction.free:
+                self.env.pop(v, None)
+            for stack in instruction.free_stacks:
+                self.stacks.pop(stack, None)
+
+    def keep(self, rows: Tensor) -> None:
+        """Goes on with these images only (indices into the present batch)."""
+        size = self.batch
+        self.env = {v: _map(lambda x: x[rows] if x.shape[0] == size else x, x) for v, x in self.env.items()}
+        self.dropped.append(rows)
+        self.batch = len(rows)
+
+    def _run(self, instruction: Instruction) -> None:
+        value, count = instruction.value, len(instruction.outs)
+        if value.op in LEAVES:
+            leaf = self.leaf(value)
+            for rows in self.dropped if value.stimulus else ():
+                leaf = _map(lambda x: x[rows], leaf)  # noqa: B023
+            self.env[instruction.outs[0]] = leaf
+            return
+        expand = self.batch if instruction.expand and value.stimulus else None
+        args = [None if a is None else self._operand(a, expand) for a in instruction.args]
+        call = self.stage(value)
+        if self.remat and torch.is_grad_enabled() and not (instruction.expand and count == 1):
+            result = checkpoint(call, value.step, *args, use_reentrant=False)
+        else:
+            result = call(value.step, *args)
+        if count == 1:
+            self.env[instruction.outs[0]] = result
+            return
+        if instruction.outs in self.program.stacks:
+            self.stacks[instruction.outs] = result
+        for i, v in enumerate(instruction.outs):
+            self.env[v] = _map(lambda x: x.chunk(count)[i], result)  # noqa: B023
+
+    def _operand(self, values: tuple[int, ...], expand: int | None) -> Any:
+        if values in self.stacks:
+            return self.stacks[values]
+        parts = [self.env[v] for v in values]
+        if expand is not None:
+            parts = [_map(lambda x: x.expand(expand, *x.shape[1:]), part) for part in parts]
+        return parts[0] if len(parts) == 1 else _cat(parts)
+
+
+def _map(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
+    if isinstance(tree, tuple):
+        return tuple(_map(f, x) for x in tree)
+    return f(tree) if isinstance(tree, Tensor) else tree
+
+
+def _cat(trees: list[Any]) -> Any:
+    first = trees[0]
+    if isinstance(first, tuple):
+        return tuple(_cat([t[i] for t in trees]) for i in range(len(first)))
+    return torch.cat(trees) if isinstance(first, Tensor) else first

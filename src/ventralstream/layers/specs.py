@@ -1,0 +1,246 @@
+"""Layers as data: what they are, the shape they give, nothing of torch.
+
+A shape is `(channels, height, width)` or, after a GlobalPool, `(features,)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ventralstream.errors import VentralError
+from ventralstream.jsonable import Spec, tagged
+
+Shape = tuple[int, ...]
+Padding = Literal["same", "valid"] | int
+ActivationName = Literal["identity", "relu", "elu", "tanh", "sigmoid", "softplus", "gelu"]
+
+
+def window_size(size: int, kernel: int, stride: int, padding: Padding) -> int:
+    """Output size of a sliding window along one axis; 0 or less where the window does not fit."""
+    if padding == "same":
+        return -(-size // stride)
+    around = 0 if padding == "valid" else 2 * int(padding)
+    return (size + around - kernel) // stride + 1
+
+
+def spatial(owner: str, shape: Shape) -> tuple[int, int, int]:
+    """The shape as (channels, height, width); an error that names the layer if it has no space left."""
+    if len(shape) != 3:
+        raise VentralError(f"'{owner}' needs a map (channels, height, width), but gets {shape}")
+    return shape[0], shape[1], shape[2]
+
+
+@dataclass(frozen=True)
+class Layer(Spec):
+    """Base of the layer specs."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape this layer gives for an input of `shape`; VentralError if it cannot be applied."""
+        return shape
+
+    @property
+    def sets_channels(self) -> bool:
+        """Whether the number of output channels does not depend on the number of input channels."""
+        return False
+
+
+def _windowed(
+    owner: str, shape: Shape, channels: int, kernel: int, stride: int, padding: Padding
+) -> Shape:
+    _, height, width = spatial(owner, shape)
+    size = tuple(window_size(n, kernel, stride, padding) for n in (height, width))
+    if min(size) < 1:
+        raise VentralError(f"'{owner}' with kernel {kernel} does not fit on a {height}x{width} map")
+    return (channels, *size)
+
+
+def _check_window(owner: str, kernel: int, stride: int, padding: Padding) -> None:
+    if kernel < 1 or stride < 1 or (isinstance(padding, int) and padding < 0):
+        raise VentralError(
+            f"'{owner}' needs kernel >= 1, stride >= 1 and padding >= 0; got {kernel}, {stride}, {padding}"
+        )
+
+
+@tagged("conv")
+@dataclass(frozen=True)
+class Conv(Layer):
+    """A 2-D convolution.
+
+    Attributes:
+        channels: Output channels.
+        kernel: Side of the square kernel.
+        stride: Stride.
+        padding: "same" is TensorFlow's: as much as `ceil(size / stride)` outputs need, the odd pixel at the bottom
+            and right (the ConvRNNs of paper A). An integer pads both sides equally (CORnet). "valid" pads nothing.
+        bias: Whether a bias is added.
+        separable: Depthwise convolution followed by a pointwise one, one bias after both (paper A's searched cell).
+    """
+
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    padding: Padding = "same"
+    bias: bool = True
+    separable: bool = False
+
+    def check(self) -> None:
+        if self.channels < 1:
+            raise VentralError(f"'conv' needs channels >= 1; got {self.channels}")
+        _check_window("conv", self.kernel, self.stride, self.padding)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return _windowed("conv", shape, self.channels, self.kernel, self.stride, self.padding)
+
+    @property
+    def sets_channels(self) -> bool:
+        return True
+
+
+@tagged("deconv")
+@dataclass(frozen=True)
+class Deconv(Layer):
+    """A transposed convolution that multiplies the map's size by `stride` (top-down paths of paper C)."""
+
+    channels: int
+    kernel: int = 3
+    stride: int = 2
+    bias: bool = True
+
+    def check(self) -> None:
+        if self.channels < 1 or self.stride < 1 or self.kernel < self.stride:
+            raise VentralError("'deconv' needs channels >= 1, stride >= 1 and kernel >= stride")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _, height, width = spatial("deconv", shape)
+        return (self.channels, height * self.stride, width * self.stride)
+
+    @property
+    def sets_channels(self) -> bool:
+        return True
+
+
+@tagged("pool")
+@dataclass(frozen=True)
+class Pool(Layer):
+    """Maximum or average over a sliding window; padding as for Conv (padded pixels never win a maximum)."""
+
+    kind: Literal["max", "avg"] = "max"
+    kernel: int = 2
+    stride: int = 2
+    padding: Padding = "same"
+
+    def check(self) -> None:
+        _check_window("pool", self.kernel, self.stride, self.padding)
+        if isinstance(self.padding, int) and self.padding > self.kernel // 2:
+            raise VentralError(
+                f"'pool' pads at most half its kernel; got {self.padding} for kernel {self.kernel}"
+            )
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return _windowed("pool", shape, shape[0], self.kernel, self.stride, self.padding)
+
+
+@tagged("global_pool")
+@dataclass(frozen=True)
+class GlobalPool(Layer):
+    """Mean over space: `(channels, height, width)` to `(channels,)`."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (spatial("global_pool", shape)[0],)
+
+
+@tagged("linear")
+@dataclass(frozen=True)
+class Linear(Layer):
+    """A fully connected layer on a vector."""
+
+    features: int
+    bias: bool = True
+
+    def check(self) -> None:
+        if self.features < 1:
+            raise VentralError(f"'linear' needs features >= 1; got {self.features}")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise VentralError(f"'linear' needs a vector (put a 'global_pool' before it), but gets {shape}")
+        return (self.features,)
+
+    @property
+    def sets_channels(self) -> bool:
+        return True
+
+
+@tagged("act")
+@dataclass(frozen=True)
+class Act(Layer):
+    """A pointwise non-linearity."""
+
+    name: ActivationName = "relu"
+
+
+@tagged("norm")
+@dataclass(frozen=True)
+class Norm(Layer):
+    """A normalisation.
+
+    Attributes:
+        kind: "batch", "group", or "layer" (over channels and space together, gain and offset per channel, as
+            TensorFlow's contrib layer_norm of paper A).
+        groups: Groups of "group".
+        affine: Whether gain and offset are learned.
+        per_step: 0 shares one normalisation over time; n > 0 has one for each of the area's first n active steps,
+            statistics and gains both (time-specific normalisation; papers B and C).
+        past_end: What a step beyond the last normalisation uses: "last" the last one, "error" refuses to unroll.
+        eps: Added to the variance.
+        zero_init: Starts the gain at 0 (the residual branch is silent at first; our choice where used).
+    """
+
+    kind: Literal["batch", "group", "layer"] = "batch"
+    groups: int = 32
+    affine: bool = True
+    per_step: int = 0
+    past_end: Literal["last", "error"] = "last"
+    eps: float = 1e-5
+    zero_init: bool = False
+
+    def check(self) -> None:
+        if self.per_step < 0 or self.groups < 1:
+            raise VentralError(
+                f"'norm' needs per_step >= 0 and groups >= 1; got {self.per_step}, {self.groups}"
+            )
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if self.kind == "group" and shape[0] % self.groups:
+            raise VentralError(f"'norm' with {self.groups} groups does not divide {shape[0]} channels")
+        return shape
+
+
+@tagged("dropout")
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Dropout with probability `p`, drawn anew at every step."""
+
+    p: float = 0.5
+
+    def check(self) -> None:
+        if not 0 <= self.p < 1:
+            raise VentralError(f"'dropout' needs 0 <= p < 1; got {self.p}")
+
+
+@tagged("add_input")
+@dataclass(frozen=True)
+class AddInput(Layer):
+    """Adds the area's own input of the same step, as it was before the drive's layers.
+
+    Only among an area's output layers. The identity where the channels agree, else a 1x1 convolution without bias
+    (the residual blocks of paper A's 11-area networks).
+    """
+
+
+def sequence_shape(layers: tuple[Layer, ...], shape: Shape) -> Shape:
+    """The shape after all `layers`."""
+    for layer in layers:
+        shape = layer.output_shape(shape)
+    return shape

@@ -1,0 +1,26 @@
+"""Registered models: `create_model`, `list_models`."""
+
+from ventralstream.models import convrnn, cornet, feedforward, liao_poggio  # they register their models
+from ventralstream.models.registry import (
+    build,
+    count_parameters,
+    create_model,
+    list_models,
+    model_entry,
+    model_spec,
+    register_model,
+)
+
+__all__ = [
+    "build",
+    "convrnn",
+    "cornet",
+    "count_parameters",
+    "create_model",
+    "feedforward",
+    "liao_poggio",
+    "list_models",
+    "model_entry",
+    "model_spec",
+    "register_model",
+]

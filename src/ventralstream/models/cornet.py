@@ -1,0 +1,95 @@
+"""CORnet-Z, -R, -RT and -S (paper B; papers.md B.1)."""
+
+from __future__ import annotations
+
+from ventralstream.cells import CORnetR, CORnetS
+from ventralstream.layers.specs import Act, Conv, GlobalPool, Linear, Norm, Pool
+from ventralstream.models.registry import register_model
+from ventralstream.spec import Area, Connection, NetworkSpec
+
+AREAS = ("V1", "V2", "V4", "IT")
+CHANNELS = (64, 128, 256, 512)
+RECURRENT_STEPS = 5
+
+
+def _decoder(num_classes: int, start: int = 0) -> Area:
+    window = (start, None) if start else None
+    return Area("decoder", output=(GlobalPool(), Linear(num_classes)), window=window)
+
+
+def _chain(delay: int, arrives: tuple[int, int | None] = (0, None)) -> tuple[Connection, ...]:
+    between = zip(AREAS, AREAS[1:], strict=False)
+    return (
+        Connection("image", "V1", delay=0),
+        *(Connection(s, t, delay=delay, arrives=arrives) for s, t in between),
+        Connection("IT", "decoder", delay=0),
+    )
+
+
+@register_model("cornet")
+def cornet_z(num_classes: int = 1000) -> NetworkSpec:
+    """CORnet-Z: four areas, feedforward (2.07 M parameters)."""
+    areas = tuple(
+        Area(name, (Conv(width, k, s, padding=k // 2), Act("relu")), output=(Pool("max", 3, 2, 1),))
+        for name, width, k, s in zip(AREAS, CHANNELS, (7, 3, 3, 3), (2, 1, 1, 1), strict=True)
+    )
+    return NetworkSpec(
+        "cornet_z", (*areas, _decoder(num_classes)), _chain(0), "decoder", steps=1, before_start="silent", init="xavier"
+    )
+
+
+def _recurrent(name: str, num_classes: int, steps: int, connections: tuple[Connection, ...]) -> NetworkSpec:
+    areas = tuple(
+        Area(area, (Conv(width, k, s, padding=k // 2), Norm("group"), Act("relu")), CORnetR())
+        for area, width, k, s in zip(AREAS, CHANNELS, (7, 3, 3, 3), (4, 2, 2, 2), strict=True)
+    )
+    return NetworkSpec(
+        name, (*areas, _decoder(num_classes)), connections, "decoder", steps=steps, before_start="silent"
+    )
+
+
+@register_model("cornet")
+def cornet_r(num_classes: int = 1000, steps: int = RECURRENT_STEPS) -> NetworkSpec:
+    """CORnet-R: recurrent areas, each reading its predecessor of the same step (5.21 M parameters)."""
+    return _recurrent("cornet_r", num_classes, steps, _chain(0, arrives=(1, None)))
+
+
+@register_model("cornet")
+def cornet_rt(num_classes: int = 1000, steps: int = RECURRENT_STEPS) -> NetworkSpec:
+    """CORnet-RT: as CORnet-R in biological order, each area reading the step before (5.21 M parameters)."""
+    return _recurrent("cornet_rt", num_classes, steps, _chain(1))
+
+
+@register_model("cornet")
+def cornet_s(num_classes: int = 1000, times: tuple[int, int, int] = (2, 4, 2)) -> NetworkSpec:
+    """CORnet-S: areas one after another, each for its own steps, one normalisation per step (53.4 M parameters).
+
+    Args:
+        num_classes: Classes.
+        times: Steps of V2, V4 and IT. V1 takes one step; the logits exist from IT's first step on.
+    """
+    stem = (
+        Conv(64, 7, 2, padding=3, bias=False),
+        Norm("batch"),
+        Act("relu"),
+        Pool("max", 3, 2, 1),
+        Conv(64, 3, padding=1, bias=False),
+        Norm("batch"),
+        Act("relu"),
+    )
+    areas = [Area("V1", stem, window=(0, 1))]
+    start = 1
+    for name, width, count in zip(AREAS[1:], CHANNELS[1:], times, strict=True):
+        drive = (Conv(width, 1, padding=0, bias=False),)
+        areas.append(Area(name, drive, CORnetS(times=count), window=(start, start + count)))
+        start += count
+    first_it = start - times[2]
+    return NetworkSpec(
+        "cornet_s",
+        (*areas, _decoder(num_classes, first_it)),
+        _chain(1, arrives=(0, 1)),
+        "decoder",
+        steps=start,
+        before_start="silent",
+        init="cornet_s",
+    )

@@ -1,0 +1,111 @@
+"""The registry of models: a name, a function that gives the spec, and what is known of it."""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from ventralstream.errors import VentralError, unknown
+from ventralstream.network import Network
+from ventralstream.spec import NetworkSpec
+
+Family = Literal["convrnn", "cornet", "liao_poggio", "feedforward", "user"]
+SpecMaker = Callable[..., NetworkSpec]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered model.
+
+    Attributes:
+        name: Its name.
+        make: Gives its spec; its parameters (num_classes first) are the model's options.
+        family: The paper's family.
+        summary: One line.
+    """
+
+    name: str
+    make: SpecMaker
+    family: Family
+    summary: str
+
+
+_MODELS: dict[str, Entry] = {}
+
+
+def register_model(family: Family = "user", name: str = "") -> Callable[[SpecMaker], SpecMaker]:
+    """Registers a function that gives a spec as a model; its docstring's first line is the summary."""
+
+    def register(make: SpecMaker) -> SpecMaker:
+        key = name or make.__name__
+        if key in _MODELS:
+            raise VentralError(f"the model name '{key}' is taken")
+        _MODELS[key] = Entry(key, make, family, (inspect.getdoc(make) or "").split("\n")[0])
+        return make
+
+    return register
+
+
+def model_entry(name: str) -> Entry:
+    """The registry's entry; an unknown name is an error that gives the nearest one."""
+    if name not in _MODELS:
+        raise unknown("model", name, _MODELS)
+    return _MODELS[name]
+
+
+def list_models(pattern: str = "*", family: Family | None = None) -> list[str]:
+    """Names of the registered models that match a pattern ("rgc*"), sorted."""
+    return sorted(
+        e.name for e in _MODELS.values() if fnmatch.fnmatch(e.name, pattern) and family in (None, e.family)
+    )
+
+
+def model_spec(name: str, **options: object) -> NetworkSpec:
+    """The spec of a registered model.
+
+    Args:
+        name: Its name.
+        options: Options of the model's function (num_classes, ...), or fields of the spec (steps, readout, ...).
+
+    Raises:
+        VentralError: for an unknown model or option.
+    """
+    entry = model_entry(name)
+    own = list(inspect.signature(entry.make).parameters)
+    fields = list(NetworkSpec.__dataclass_fields__)
+    for key in options:
+        if key not in own and key not in fields:
+            raise unknown("option", key, own + fields, f" of model '{name}'")
+    spec = entry.make(**{k: v for k, v in options.items() if k in own})
+    return spec.replace(name=name, **{k: v for k, v in options.items() if k not in own})
+
+
+def create_model(name: str, *, seed: int | None = None, **options: object) -> Network:
+    """Builds a registered model with fresh weights.
+
+    Args:
+        name: Its name; see `list_models`.
+        seed: Makes the weights reproducible without touching the global random state; None uses that state.
+        options: See `model_spec`.
+    """
+    return build(model_spec(name, **options), seed)
+
+
+def build(spec: NetworkSpec, seed: int | None = None) -> Network:
+    """Builds a network of any spec; `seed` as in `create_model`."""
+    if seed is None:
+        return Network(spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Network(spec)
+
+
+def count_parameters(spec: NetworkSpec) -> int:
+    """The number of trainable parameters, without making them."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in Network(spec).parameters() if p.requires_grad)

@@ -1,0 +1,134 @@
+"""What is shown when.
+
+A presentation is a row of segments; the last one goes on for ever. Steps are counted from the first step of the
+network (step 0), also when an unroll carries on from a state. The movie is the exception that has to be: its frames
+are those of the steps being run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ventralstream.errors import VentralError
+from ventralstream.jsonable import Spec, tagged
+
+Shown = Literal["image", "mask", "movie", "blank"]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the network sees at one step, symbolically: equal frames are equal pictures."""
+
+    shows: Shown
+    index: int = 0
+    value: float = 0.0
+    space: Literal["normalised", "pixels"] = "normalised"
+
+    @property
+    def is_stimulus(self) -> bool:
+        """Whether the frame depends on the stimulus given (a blank does not)."""
+        return self.shows != "blank"
+
+
+@tagged("segment")
+@dataclass(frozen=True)
+class Segment(Spec):
+    """One thing shown for some steps.
+
+    Attributes:
+        shows: "image", "mask", "movie" or "blank".
+        steps: How long; None is for ever (only in the last segment).
+        value: The blank's value in every channel.
+        space: Whether the blank's value is meant after the normalisation of images ("normalised": the ConvRNNs of
+            paper A show 0.5 there, which is not mid-grey) or before it ("pixels", 0 to 1).
+    """
+
+    shows: Shown
+    steps: int | None = None
+    value: float = 0.5
+    space: Literal["normalised", "pixels"] = "normalised"
+
+    def check(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise VentralError(f"a segment lasts at least 1 step; got {self.steps}")
+
+
+@tagged("presentation")
+@dataclass(frozen=True)
+class Presentation(Spec):
+    """A row of segments; made with `Constant`, `Flash`, `Masked` or `Movie`, or by hand."""
+
+    segments: tuple[Segment, ...]
+
+    def check(self) -> None:
+        if not self.segments:
+            raise VentralError("a presentation needs at least one segment")
+        if any(s.steps is None for s in self.segments[:-1]):
+            raise VentralError("only the last segment of a presentation may go on for ever")
+        if self.segments[-1].steps is not None:
+            raise VentralError("the last segment of a presentation goes on for ever (steps=None)")
+        if self.is_movie and len(self.segments) > 1:
+            raise VentralError("a movie is a presentation of its own: put its blank frames into the movie")
+
+    @property
+    def is_movie(self) -> bool:
+        """Whether each step has a frame of its own."""
+        return any(s.shows == "movie" for s in self.segments)
+
+    @property
+    def last_change(self) -> int:
+        """The first step from which the same frame is shown for ever (0 for a constant image or a movie)."""
+        return sum(s.steps or 0 for s in self.segments)
+
+    def frame(self, step: int, start: int = 0) -> Frame:
+        """The frame at `step`, when the steps being run begin at `start`."""
+        end = 0
+        for segment in self.segments:
+            end += segment.steps or 0
+            if segment.steps is None or step < end:
+                if segment.shows == "movie":
+                    return Frame("movie", index=step - start)
+                if segment.shows == "blank":
+                    return Frame("blank", value=segment.value, space=segment.space)
+                return Frame(segment.shows)
+        raise AssertionError("the last segment is endless")
+
+
+def Constant() -> Presentation:
+    """The image at every step."""
+    return Presentation((Segment("image"),))
+
+
+def Flash(
+    on: int, before: int = 0, blank: float = 0.5, space: Literal["normalised", "pixels"] = "normalised"
+) -> Presentation:
+    """The image for `on` steps, after `before` steps of blank, then the blank for ever.
+
+    The default blank is that of the published ConvRNNs (paper A; 0.5 after normalisation).
+    """
+    empty = Segment("blank", value=blank, space=space)
+    lead = (empty.replace(steps=before),) if before else ()
+    return Presentation((*lead, Segment("image", on), empty))
+
+
+def Masked(
+    on: int,
+    mask: int,
+    gap: int = 0,
+    blank: float = 0.5,
+    space: Literal["normalised", "pixels"] = "normalised",
+) -> Presentation:
+    """Backward masking: the image for `on` steps, a blank for `gap`, the mask for `mask`, then the blank.
+
+    The stimulus-onset asynchrony is `(on + gap) * dt_ms`. The mask is given with the image:
+    `net({"image": images, "mask": masks})`.
+    """
+    empty = Segment("blank", value=blank, space=space)
+    between = (empty.replace(steps=gap),) if gap else ()
+    return Presentation((Segment("image", on), *between, Segment("mask", mask), empty))
+
+
+def Movie() -> Presentation:
+    """A frame for every step: the stimulus is `[batch, time, channel, height, width]`."""
+    return Presentation((Segment("movie"),))

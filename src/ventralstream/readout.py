@@ -1,0 +1,121 @@
+"""Readouts: from logits over time to one decision (paper A's later work, section on decoders; papers.md A.7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ventralstream.errors import VentralError
+from ventralstream.jsonable import Spec, tagged
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Readout(Spec):
+    """Base of the readouts: says which steps' logits it needs and what it decides from them."""
+
+    def steps(self, first: int, stop: int) -> range:
+        """The steps whose logits are needed.
+
+        Args:
+            first: The first step at which the image drives the logits.
+            stop: The number of steps run so far and now, T; the last step is `stop - 1`.
+        """
+        raise NotImplementedError
+
+    def choose(self, logits: Tensor) -> Tensor:
+        """The index into the time axis of `logits` [B, T', K] that each image's decision is taken from: [B]."""
+        raise NotImplementedError
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """The decision's logits [B, K] from `logits` [B, T', K]."""
+        rows = self.choose(logits)
+        return logits.take_along_dim(rows[:, None, None], dim=1).squeeze(1)
+
+
+@dataclass(frozen=True)
+class _Windowed(Readout):
+    """A readout over the steps from `start` on; None starts with the first step that the image drives."""
+
+    start: int | None = None
+
+    def check(self) -> None:
+        if self.start is not None and self.start < 0:
+            raise VentralError(f"a readout starts at step 0 or later; got {self.start}")
+
+    def steps(self, first: int, stop: int) -> range:
+        start = first if self.start is None else self.start
+        return range(min(start, stop - 1), stop)
+
+
+@tagged("last")
+@dataclass(frozen=True)
+class Last(Readout):
+    """The logits of the last step: the default of papers A and B."""
+
+    def steps(self, first: int, stop: int) -> range:
+        return range(stop - 1, stop)
+
+    def choose(self, logits: Tensor) -> Tensor:
+        return logits.new_full((logits.shape[0],), logits.shape[1] - 1).long()
+
+
+@tagged("per_step")
+@dataclass(frozen=True)
+class PerStep(_Windowed):
+    """Every step's logits are kept; the decision is the last one's."""
+
+    def choose(self, logits: Tensor) -> Tensor:
+        return Last().choose(logits)
+
+
+@tagged("mean")
+@dataclass(frozen=True)
+class Mean(_Windowed):
+    """The mean of the logits over the steps from `start` on (our choice among the averages of papers.md A.5)."""
+
+    def choose(self, logits: Tensor) -> Tensor:
+        return Last().choose(logits)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        return logits.mean(1)
+
+
+@dataclass(frozen=True)
+class _Confident(_Windowed):
+    """A readout that compares confidences: the largest softmax probability of `beta` times the logits."""
+
+    beta: float = 1.0
+
+    def confidence(self, logits: Tensor) -> Tensor:
+        """The largest class probability of each step: `logits` [..., K] to [...]."""
+        return (self.beta * logits).softmax(-1).amax(-1)
+
+
+@tagged("max_confidence")
+@dataclass(frozen=True)
+class MaxConfidence(_Confident):
+    """The logits of the most confident step; the first one of equals ("tmaxconf")."""
+
+    def choose(self, logits: Tensor) -> Tensor:
+        return self.confidence(logits).argmax(1)
+
+
+@tagged("threshold")
+@dataclass(frozen=True)
+class Threshold(_Confident):
+    """The logits of the first step whose confidence reaches `threshold`; the most confident if none does ("dthresh")."""
+
+    threshold: float = 0.9
+
+    def check(self) -> None:
+        super().check()
+        if not 0 <= self.threshold <= 1:
+            raise VentralError(f"the threshold is a probability between 0 and 1; got {self.threshold}")
+
+    def choose(self, logits: Tensor) -> Tensor:
+        confidence = self.confidence(logits)
+        crossed = confidence >= self.threshold
+        return crossed.int().argmax(1).where(crossed.any(1), confidence.argmax(1))

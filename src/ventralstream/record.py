@@ -1,0 +1,115 @@
+"""What to record of an unroll, and what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ventralstream.errors import VentralError, unknown
+from ventralstream.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Reduce = Literal["none", "mean", "max", "flatten"]
+REDUCTIONS: tuple[Reduce, ...] = ("none", "mean", "max", "flatten")
+
+
+@dataclass(frozen=True)
+class Record:
+    """Asks for activations of areas at steps, reduced as soon as each is computed.
+
+    Attributes:
+        areas: Names of areas.
+        steps: Steps to keep, counted from the network's first; None is every step run at which the area exists.
+        reduce: "none" keeps the map [C, H, W], "mean" and "max" reduce over space to [C], "flatten" gives [C*H*W].
+        of: "output" is what other areas read; "state" the cell's state, its parts concatenated over channels.
+    """
+
+    areas: tuple[str, ...]
+    steps: tuple[int, ...] | None = None
+    reduce: Reduce = "none"
+    of: Literal["output", "state"] = "output"
+
+    def __init__(
+        self,
+        areas: Sequence[str] | str,
+        steps: Sequence[int] | int | None = None,
+        reduce: Reduce = "none",
+        of: Literal["output", "state"] = "output",
+    ) -> None:
+        set_ = object.__setattr__  # the class is frozen; this is its constructor
+        set_(self, "areas", (areas,) if isinstance(areas, str) else tuple(areas))
+        set_(self, "steps", (steps,) if isinstance(steps, int) else None if steps is None else tuple(steps))
+        set_(self, "reduce", reduce)
+        set_(self, "of", of)
+        if not self.areas:
+            raise VentralError("a record needs at least one area")
+        for name in self.areas:
+            if self.areas.count(name) > 1:
+                raise VentralError(f"the record names area '{name}' twice")
+        if reduce not in REDUCTIONS:
+            raise unknown("reduce", reduce, REDUCTIONS)
+        if of not in ("output", "state"):
+            raise unknown("of", of, ("output", "state"))
+
+    def resolve(self, spec: NetworkSpec, start: int, stop: int) -> dict[str, tuple[int, ...]]:
+        """The steps to keep of each area in an unroll of steps start..stop-1.
+
+        Raises:
+            VentralError: for an unknown area, a step that is not run, or an area that does not exist at a step.
+        """
+        wanted = {}
+        for name in self.areas:
+            area = spec.area(name)
+            if self.of == "state" and area.cell is None:
+                raise VentralError(f"area '{name}' has no cell, so it has no state to record")
+            there = area.active if self.of == "state" else area.exists
+            if self.steps is None:
+                wanted[name] = tuple(t for t in range(start, stop) if there(t))
+                if not wanted[name]:
+                    raise VentralError(f"area '{name}' has nothing to record in steps {start} to {stop - 1}")
+                continue
+            for step in self.steps:
+                if not start <= step < stop:
+                    raise VentralError(
+                        f"the record asks for step {step}, which does not exist; steps {start} to {stop - 1} are run"
+                    )
+                if not there(step):
+                    raise VentralError(
+                        f"the record asks for step {step} of area '{name}', which exists from step {area.start}"
+                    )
+            wanted[name] = self.steps
+        return wanted
+
+
+def reduce_map(value: Tensor, how: Reduce) -> Tensor:
+    """Reduces [B, C, H, W] as `Record.reduce` says; vectors [B, C] stay as they are."""
+    if value.dim() == 2 or how == "none":
+        return value
+    if how == "mean":
+        return value.mean((2, 3))
+    if how == "max":
+        return value.amax((2, 3))
+    return value.flatten(1)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The activations of one area.
+
+    Attributes:
+        area: Its name.
+        values: [B, T', ...], see `Record.reduce`.
+        steps: The T' steps.
+        times_ms: Their times in milliseconds, step * dt_ms.
+        first_step: The first step at which the image drives the area; what is recorded before it is the network's
+            activity before the stimulus arrives, the same for all images.
+    """
+
+    area: str
+    values: Tensor
+    steps: tuple[int, ...]
+    times_ms: tuple[float, ...]
+    first_step: int
