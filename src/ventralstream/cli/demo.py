@@ -1,0 +1,8 @@
+"""`ventral demo`."""
+
+from __future__ import annotations
+
+
+def demo() -> None:
+    """Being written."""
+    raise NotImplementedError

@@ -1,0 +1,8 @@
+"""`ventral evaluate`."""
+
+from __future__ import annotations
+
+
+def evaluate() -> None:
+    """Being written."""
+    raise NotImplementedError

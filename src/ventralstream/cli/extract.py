@@ -1,0 +1,8 @@
+"""`ventral extract`."""
+
+from __future__ import annotations
+
+
+def extract() -> None:
+    """Being written."""
+    raise NotImplementedError

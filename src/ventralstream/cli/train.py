@@ -1,0 +1,8 @@
+"""`ventral train`."""
+
+from __future__ import annotations
+
+
+def train() -> None:
+    """Being written."""
+    raise NotImplementedError

@@ -1,0 +1,76 @@
+"""A network on disk: `spec.json` (the architecture as data) beside `model.safetensors` (the tensors)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ventralstream.errors import VentralError
+from ventralstream.network import Network
+from ventralstream.spec import NetworkSpec, spec_from_json
+
+SPEC_FILE, TENSOR_FILE = "spec.json", "model.safetensors"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file beside and renames it, so that a whole file is never replaced by half of one."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def save_network(network: Network, folder: str | Path) -> None:
+    """Writes a network's spec and tensors into `folder` (made if need be)."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().contiguous().cpu() for k, v in network.state_dict().items()}
+    partial = folder / (TENSOR_FILE + ".part")
+    save_file(tensors, partial)
+    os.replace(partial, folder / TENSOR_FILE)
+    write_text(folder / SPEC_FILE, network.spec.to_text())
+
+
+def load_spec(folder: str | Path) -> NetworkSpec:
+    """Reads the spec of a saved network; VentralError if there is none or it is broken."""
+    path = Path(folder) / SPEC_FILE
+    if not path.is_file():
+        raise VentralError(f"'{folder}' holds no saved network: there is no {SPEC_FILE} in it")
+    return spec_from_json(path.read_text())
+
+
+def load_network(folder: str | Path) -> Network:
+    """Rebuilds a saved network, weights and all, in evaluation mode.
+
+    Raises:
+        VentralError: if the folder holds no network, or its tensors are broken or do not fit the spec (missing,
+            left-over and misshapen ones are listed).
+    """
+    network = Network(load_spec(folder))
+    load_tensors(network, Path(folder) / TENSOR_FILE)
+    return network.eval()
+
+
+def load_tensors(network: Network, path: Path) -> None:
+    """Loads a safetensors file strictly into a network."""
+    if not path.is_file():
+        raise VentralError(f"there is no {path.name} in '{path.parent}'")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise VentralError(f"'{path}' is not a whole safetensors file ({error}); it may be truncated") from None
+    own = network.state_dict()
+    problems = [f"missing {k}" for k in own if k not in tensors]
+    problems += [f"left over {k}" for k in tensors if k not in own]
+    problems += [
+        f"{k} has shape {list(tensors[k].shape)}, expected {list(own[k].shape)}"
+        for k in own
+        if k in tensors and tensors[k].shape != own[k].shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise VentralError(f"'{path}' does not fit its spec: {'; '.join(problems[:10])}{more}")
+    network.load_state_dict(tensors)
