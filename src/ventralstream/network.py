@@ -466,7 +466,8 @@ class Network(nn.Module):
             if value.op == "zeros":
                 return like.new_zeros(1, *run.shapes.output[name])
             if value.op == "init":
-                return None, self.areas[name].cell.init_state(1, run.shapes.drive[name], like)
+                cell = self.areas[name].cell
+                return None, None if cell.takes_no_state else cell.init_state(1, run.shapes.drive[name], like)
             assert state is not None
             if value.op == "carried":
                 return state.outputs[name][value.step - 1]

@@ -24,12 +24,15 @@ class Cell(nn.Module):
         needs_raw: Whether `drive` also wants the area's input as it was before the drive's layers.
         feedback_entry: Which of `drive` and `update` receives what `feedback` made; "none" if there is no such path.
         distinct_steps: How many of the first active steps differ in their parameters or operations; 1 if none do.
+        takes_no_state: Whether `update` and `emit` take None for the zero state, and then do less work. It is what they
+            get in the first step; other cells get the zeros of `init_state`.
         last_step: The last active step the cell may be run at; None if it can go on for ever.
     """
 
     needs_raw: bool = False
     feedback_entry: Literal["none", "drive", "update"] = "none"
     distinct_steps: int = 1
+    takes_no_state: bool = False
     last_step: int | None = None
 
     def start(self) -> None:

@@ -42,16 +42,19 @@ class JointConv(nn.Module):
             return tuple(self.convs[0](x).split(self.sizes, 1))
         return tuple(conv(x) for conv in self.convs)
 
-    def part(self, x: Tensor, index: int) -> Tensor:
-        """The output of one convolution alone."""
-        if not self.joined:
-            result: Tensor = self.convs[index](x)
-            return result
-        conv = self.convs[0]
-        begin = sum(self.sizes[:index])
+    def part(self, x: Tensor | None, index: int) -> Tensor | None:
+        """The output of one convolution alone; of None, which stands for zeros, its bias (None if it has none)."""
+        conv = self.convs[0 if self.joined else index]
+        begin = sum(self.sizes[:index]) if self.joined else 0
         rows = slice(begin, begin + self.sizes[index])
-        bias = None if conv.conv.bias is None else conv.conv.bias[rows]
-        return conv.convolve(x, conv.conv.weight[rows], bias)
+        last = conv.pointwise if conv.spec.separable else conv.conv
+        bias = None if last.bias is None else last.bias[rows]
+        if x is None:
+            return None if bias is None else bias.view(1, -1, 1, 1)
+        if conv.spec.separable:
+            result: Tensor = conv(x)
+            return result
+        return conv.convolve(x, last.weight[rows], bias)
 
 
 class ReciprocalCell(Cell):
@@ -62,6 +65,8 @@ class ReciprocalCell(Cell):
 
     where each factor is in general `offset + multiplier * s(conv)`. Both updates read the states of the step before.
     """
+
+    takes_no_state = True
 
     def __init__(self, spec: Reciprocal, channels: int, raw_channels: int, feedback_channels: int) -> None:
         super().__init__()
@@ -125,31 +130,30 @@ class ReciprocalCell(Cell):
         return tuple(parts)
 
     def update(
-        self, drive: Drive, state: State, step: int, feedback: Tensor | None = None
+        self, drive: Drive, state: State | None, step: int, feedback: Tensor | None = None
     ) -> tuple[Tensor, State]:
         s = self.spec
-        c, h = state
+        c, h = state or (None, None)
         into_cell, into_out, to_gate = self._inputs(drive)
         if feedback is not None and s.feedback_to == "cell":
             into_cell = feedback if into_cell is None else into_cell + feedback
-        tau_c, from_cell = self.from_cell(c)
-        tau_h, gate_c = self.from_out(h)
-        new_c = self._factor(tau_c, "tau") * c
-        if into_cell is not None:
-            new_c = torch.addcmul(new_c, self._factor(gate_c, "gate"), into_cell)
-        if self.cell_norm is not None:
-            new_c = self.cell_norm(new_c, step)
-        new_c = ACTIVATIONS[s.cell_activation](new_c)
+        if c is None or h is None:  # the zero state: what is left of its convolutions are their biases
+            tau_c = tau_h = None
+            from_cell, gate_c = self.from_cell.part(None, 1), self.from_out.part(None, 1)
+        else:
+            (tau_c, from_cell), (tau_h, gate_c) = self.from_cell(c), self.from_out(h)
+        if into_cell is None:
+            into_cell = into_out.new_zeros(1, self.cell_channels, *into_out.shape[2:])
+        new_c = self._next(c, tau_c, into_cell, gate_c, self.cell_norm, s.cell_activation, step)
         new_h = self._new_out(h, tau_h, from_cell, into_out, to_gate, feedback, step)
         return new_h, (new_c, new_h)
 
-    def emit(self, drive: Drive, state: State, step: int, feedback: Tensor | None = None) -> Tensor:
+    def emit(self, drive: Drive, state: State | None, step: int, feedback: Tensor | None = None) -> Tensor:
         """The output alone needs neither the cell's own tau nor its gate: half of the state's convolutions."""
-        c, h = state
+        c, h = state or (None, None)
         _, into_out, to_gate = self._inputs(drive)
-        return self._new_out(
-            h, self.from_out.part(h, 0), self.from_cell.part(c, 1), into_out, to_gate, feedback, step
-        )
+        tau = None if h is None else self.from_out.part(h, 0)
+        return self._new_out(h, tau, self.from_cell.part(c, 1), into_out, to_gate, feedback, step)
 
     def _inputs(self, drive: Drive) -> tuple[Tensor | None, Tensor, Tensor | None]:
         parts = list(drive)
@@ -157,23 +161,11 @@ class ReciprocalCell(Cell):
         into_out = parts.pop()
         return (parts.pop() if parts else None), into_out, to_gate
 
-    def _factor(self, x: Tensor, which: Literal["tau", "gate"]) -> Tensor:
-        s = self.spec
-        name, offset, multiplier = (
-            (s.tau_activation, s.tau_offset, s.tau_multiplier)
-            if which == "tau"
-            else (s.gate_activation, s.gate_offset, s.gate_multiplier)
-        )
-        if name == "sigmoid" and offset == -multiplier:  # a - a sig(x) = a sig(-x): one tensor less to keep
-            value = torch.sigmoid(-x)
-            return value if offset == 1 else offset * value
-        return offset + multiplier * ACTIVATIONS[name](x)
-
     def _new_out(
         self,
-        h: Tensor,
-        tau: Tensor,
-        from_cell: Tensor,
+        h: Tensor | None,
+        tau: Tensor | None,
+        from_cell: Tensor | None,
         into_out: Tensor,
         to_gate: Tensor | None,
         feedback: Tensor | None,
@@ -183,17 +175,45 @@ class ReciprocalCell(Cell):
         if feedback is not None and s.feedback_to == "out":
             into_out = into_out + feedback
         if s.cell_to_out:
-            into_out, gate = into_out + from_cell, to_gate
+            into_out, gate = _sum(into_out, from_cell), to_gate
         else:
-            gate = from_cell if to_gate is None else from_cell + to_gate
-        kept = self._factor(tau, "tau") * h
-        if gate is None:  # sigmoid of nothing: the gate's pre-activation is zero
-            gate = torch.zeros((), device=h.device, dtype=h.dtype)
-        new = torch.addcmul(kept, self._factor(gate, "gate"), into_out)
-        if self.out_norm is not None:
-            new = self.out_norm(new, step)
-        result: Tensor = ACTIVATIONS[s.out_activation](new)
+            gate = _sum(from_cell, to_gate)
+        return self._next(h, tau, into_out, gate, self.out_norm, s.out_activation, step)
+
+    def _next(
+        self,
+        past: Tensor | None,
+        tau: Tensor | None,
+        entering: Tensor,
+        gate: Tensor | None,
+        norm: StepNorm | None,
+        activation: ActivationName,
+        step: int,
+    ) -> Tensor:
+        """act(norm(factor(tau) past + factor(gate) entering)); None stands for zeros."""
+        s = self.spec
+        new = _factor(gate, s.gate_activation, s.gate_offset, s.gate_multiplier) * entering
+        if past is not None:
+            new = new + _factor(tau, s.tau_activation, s.tau_offset, s.tau_multiplier) * past
+        if norm is not None:
+            new = norm(new, step)
+        result: Tensor = ACTIVATIONS[activation](new)
         return result
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return b if a is None else a if b is None else a + b
+
+
+def _factor(x: Tensor | None, activation: ActivationName, offset: float, multiplier: float) -> Tensor | float:
+    """offset + multiplier * activation(x); x None is zero."""
+    if x is None:
+        return offset + multiplier * float(ACTIVATIONS[activation](torch.zeros(())))
+    if activation == "sigmoid" and offset == -multiplier:  # a - a sig(x) = a sig(-x): one tensor less to keep
+        value = torch.sigmoid(-x)
+        return value if offset == 1 else offset * value
+    value = offset + multiplier * ACTIVATIONS[activation](x)
+    return value
 
 
 @register_cell("reciprocal")
