@@ -40,14 +40,14 @@ def unroll(net, frames, start=0, past=None):
             feedback = module.feedback(count, run, *returned) if any(x is not None for x in returned) else None
             into_drive = [feedback] if area.cell and area.cell.feedback_entry == "drive" else []
             drive = module.drive(count, run, *arrived, *into_drive)
-            last = drive
+            parts, raw = drive
+            last = parts
             if area.cell:
                 state = states.get((name, t - 1))
                 if count == 0:
                     state = module.cell.init_state(batch, run.shapes.drive[name], frames[0])
-                last = module.update(count, drive, None if into_drive else feedback, (None, state))
-                states[name, t] = last[1]
-            outputs[name, t] = module.output(count, last, drive).expand(batch, *run.shapes.output[name])
+                last, states[name, t] = module.update(count, parts, None if into_drive else feedback, state)
+            outputs[name, t] = module.output(count, last, raw).expand(batch, *run.shapes.output[name])
     return outputs, states
 
 

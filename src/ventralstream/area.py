@@ -27,8 +27,8 @@ class Run:
 class AreaModule(nn.Module):
     """One area's parameters and stages; see `ventralstream.spec.Area`.
 
-    A drive is `(parts, raw)`: the cell's drive (or the drive layers' output alone), and the area's own input where
-    an output layer adds it.
+    `drive` gives (drive, raw): the cell's drive (or the drive layers' output alone), and the area's own input where
+    an output layer adds it. `update` gives (output, state).
     """
 
     def __init__(self, spec: NetworkSpec, name: str, shapes: Shapes) -> None:
@@ -54,12 +54,13 @@ class AreaModule(nn.Module):
             raw = run.like.new_zeros(1, *shapes.combined[self.spec.name])
         else:
             x = self.drive_layers(x, step)
+        kept = raw if self.output_layers.needs_raw else None
         if self.cell is None:
-            return (x,), raw
+            return (x,), kept
         extra = {"raw": raw} if self.cell.needs_raw else {}
         if self.cell.feedback_entry == "drive" and feedback:
             extra["feedback"] = feedback[0]
-        return self.cell.drive(x, **extra), raw if self.output_layers.needs_raw else None
+        return self.cell.drive(x, **extra), kept
 
     def feedback(self, step: int, run: Run, *returned: Tensor | None) -> Tensor:
         """Resizes and concatenates the feedback, and applies the cell's path for it."""
@@ -69,27 +70,25 @@ class AreaModule(nn.Module):
         return self.cell.feedback(_concat(resized, self.feedback_channels, size))
 
     def update(
-        self, step: int, drive: tuple[Drive, Tensor | None], feedback: Tensor | None, state: tuple[None, State]
+        self, step: int, drive: Drive, feedback: Tensor | None, state: State | None
     ) -> tuple[Tensor, State]:
         """One step of the cell: (output, state)."""
         assert self.cell is not None
         if self.cell.feedback_entry == "update":
-            return self.cell.update(drive[0], state[1], step, feedback=feedback)  # type: ignore[call-arg]
-        return self.cell.update(drive[0], state[1], step)
+            return self.cell.update(drive, state, step, feedback=feedback)  # type: ignore[call-arg]
+        return self.cell.update(drive, state, step)
 
     def emit(
-        self, step: int, drive: tuple[Drive, Tensor | None], feedback: Tensor | None, state: tuple[None, State]
+        self, step: int, drive: Drive, feedback: Tensor | None, state: State | None
     ) -> tuple[Tensor, None]:
         """The output of a step whose state nobody reads."""
         assert self.cell is not None
-        return self.cell.emit(drive[0], state[1], step, feedback), None
+        return self.cell.emit(drive, state, step, feedback), None
 
-    def output(
-        self, step: int, last: tuple[Tensor | Drive, object], drive: tuple[Drive, Tensor] | None
-    ) -> Tensor:
+    def output(self, step: int, last: Tensor | Drive, raw: Tensor | None) -> Tensor:
         """The output layers, on the cell's output or on the drive."""
-        x = last[0][0] if isinstance(last[0], tuple) else last[0]
-        result: Tensor = self.output_layers(x, step, None if drive is None else drive[1])
+        x = last[0] if isinstance(last, tuple) else last
+        result: Tensor = self.output_layers(x, step, raw)
         return result
 
     def _combine(self, arrived: tuple[Tensor | None, ...], shapes: Shapes) -> Tensor | None:

@@ -13,6 +13,10 @@ from ventralstream.plan import LEAVES, Instruction, Program, Value
 
 Call = Callable[..., Any]
 
+# Stages that give more than one thing: a drive gives (drive, the area's own input), an update (output, state).
+# Which of them each argument of a stage takes.
+PARTS = {"output": (0, 1), "update": (0, None, 1), "emit": (0, None, 1)}
+
 
 class Execution:
     """One run of a program.
@@ -72,7 +76,11 @@ class Execution:
             self.env[instruction.outs[0]] = leaf
             return
         expand = self.batch if instruction.expand and value.stimulus else None
-        args = [None if a is None else self._operand(a, expand) for a in instruction.args]
+        parts = PARTS.get(value.op, (None,) * len(instruction.args))
+        args = [
+            None if a is None else self._operand(a, part, expand)
+            for a, part in zip(instruction.args, parts, strict=True)
+        ]
         call = self.stage(value)
         if self.remat and torch.is_grad_enabled() and not (instruction.expand and count == 1):
             result = checkpoint(call, value.step, *args, use_reentrant=False)
@@ -86,13 +94,19 @@ class Execution:
         for i, v in enumerate(instruction.outs):
             self.env[v] = _map(lambda x: x.chunk(count)[i], result)  # noqa: B023
 
-    def _operand(self, values: tuple[int, ...], expand: int | None) -> Any:
-        if values in self.stacks:
-            return self.stacks[values]
-        parts = [self.env[v] for v in values]
+    def _operand(self, values: tuple[int, ...], part: int | None, expand: int | None) -> Any:
+        whole = self.stacks.get(values)
+        # a stack of batch-of-one values cannot be expanded; its members can
+        if whole is not None and (expand is None or _rows(whole) == expand * len(values)):
+            return whole if part is None else whole[part]
+        parts = [self.env[v] if part is None else self.env[v][part] for v in values]
         if expand is not None:
             parts = [_map(lambda x: x.expand(expand, *x.shape[1:]), part) for part in parts]
         return parts[0] if len(parts) == 1 else _cat(parts)
+
+
+def _rows(tree: Any) -> int:
+    return _rows(tree[0]) if isinstance(tree, tuple) else int(tree.shape[0])
 
 
 def _map(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
