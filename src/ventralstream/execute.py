@@ -60,6 +60,13 @@ class Execution:
             for stack in instruction.free_stacks:
                 self.stacks.pop(stack, None)
 
+    def tensors(self) -> list[Tensor]:
+        """All tensors that are held at this moment."""
+        found: list[Tensor] = []
+        for tree in (*self.env.values(), *self.stacks.values()):
+            _map(lambda x: found.append(x) or x, tree)  # type: ignore[func-returns-value]
+        return found
+
     def keep(self, rows: Tensor) -> None:
         """Goes on with these images only (indices into the present batch)."""
         size = self.batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,8 +165,8 @@ class Network(nn.Module):
         presentation = presentation or self.spec.presentation
         readout = readout or self.spec.readout
         start = state.step if state else 0
-        stop = start + self._steps(steps)
-        wanted = self._readout_steps(readout, stop, start)
+        stop = start + self.count_steps(steps)
+        wanted = self.readout_steps(readout, stop, start)
         recorded = record.resolve(self.spec, start, stop) if record else {}
         pairs = {(a, t) for a, ts in recorded.items() for t in ts}
         of_state = record is not None and record.of == "state"
@@ -180,12 +180,7 @@ class Network(nn.Module):
             carry=return_state,
         )
         program, shift = self.plan(request)
-        batch = self._check_stimulus(stimulus, presentation, stop - start)
-        results = self._run(program, shift, stimulus, batch, state, record, remat)
-
-        def full(x: Tensor) -> Tensor:
-            return x.expand(batch, *x.shape[1:])
-
+        results, full = self._run(program, stimulus, state, record, remat)
         logits = torch.stack(
             [full(results["output", self.spec.readout_area, t - shift]) for t in wanted], dim=1
         )
@@ -214,12 +209,9 @@ class Network(nn.Module):
         there = self.spec.area(self.spec.readout_area).exists(start)
         wanted = frozenset({(self.spec.readout_area, start)} if there else ())
         program, shift = self.plan(Request(start, start + 1, Movie(), wanted, carry=True))
-        batch = self._check_stimulus(frame[:, None], Movie(), 1)
-        results = self._run(program, shift, frame[:, None], batch, state, None, False)
-
-        def full(x: Tensor) -> Tensor:
-            return x.expand(batch, *x.shape[1:])
-
+        if frame.dim() != 4:
+            raise VentralError(f"a frame has shape {list(frame.shape)}; expected [B, C, H, W]")
+        results, full = self._run(program, frame[:, None], state)
         logits = full(results["output", self.spec.readout_area, start - shift]) if there else None
         return logits, self._next_state(program, results, start + 1, full)
 
@@ -243,19 +235,19 @@ class Network(nn.Module):
         """
         rule = Threshold(threshold=threshold)
         presentation = presentation or self.spec.presentation
-        stop = self._steps(steps)
-        wanted = self._readout_steps(rule, stop, 0)
+        stop = self.count_steps(steps)
+        wanted = self.readout_steps(rule, stop, 0)
         area = self.spec.readout_area
         request = Request(0, stop, presentation, frozenset((area, t) for t in wanted), stream=True)
         program, _ = self.plan(request)
-        batch = self._check_stimulus(stimulus, presentation, stop)
         due: dict[int, list[int]] = {}
         for t in wanted:
             due.setdefault(program.outputs[area, t], []).append(t)
 
+        execution = self.execution(program, stimulus, frozenset(due))
+        batch = execution.batch
         rows = torch.arange(batch, device=_first(stimulus).device)
         best: dict[str, Tensor] = {}
-        execution = self._execution(program, 0, stimulus, batch, None, frozenset(due), False)
         for index, logits in execution:
             logits = logits.expand(len(rows), *logits.shape[1:])
             confidence = rule.confidence(logits)
@@ -329,7 +321,7 @@ class Network(nn.Module):
                 traits["transit", i] = traits_of(self.transitions[str(i)])
         return traits
 
-    def times_ms(self, steps: Iterator[int] | tuple[int, ...] | range) -> tuple[float, ...]:
+    def times_ms(self, steps: Iterable[int]) -> tuple[float, ...]:
         """The times of steps."""
         return tuple(t * self.spec.dt_ms for t in steps)
 
@@ -355,13 +347,15 @@ class Network(nn.Module):
             new.__dict__[key] = {} if key in ("_compiled", "_plans") else copy.deepcopy(value, memo)
         return new
 
-    def _steps(self, steps: int | None) -> int:
+    def count_steps(self, steps: int | None) -> int:
+        """The number of steps to run: the spec's by default; VentralError if it is not a positive whole number."""
         steps = self.spec.steps if steps is None else steps
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
             raise VentralError(f"steps is {steps!r}; expected a whole number of at least 1")
         return steps
 
-    def _readout_steps(self, readout: Readout, stop: int, start: int) -> range:
+    def readout_steps(self, readout: Readout, stop: int, start: int = 0) -> range:
+        """The steps whose logits a readout needs in an unroll of steps start..stop-1; VentralError if there are none."""
         area = self.spec.area(self.spec.readout_area)
         if not area.exists(stop - 1):
             raise VentralError(
@@ -371,7 +365,8 @@ class Network(nn.Module):
         steps = readout.steps(self.first_steps[area.name], stop)
         return range(max(steps.start, area.start, start), steps.stop)
 
-    def _check_stimulus(self, stimulus: Stimulus, presentation: Presentation, steps: int) -> int:
+    def _check_stimulus(self, stimulus: Stimulus, request: Request) -> int:
+        presentation, steps = request.presentation, request.stop - request.start
         named = _named(stimulus, presentation)
         channels = self.spec.input_shape[0]
         for key in {s.shows for s in presentation.segments} - {"blank"}:
@@ -395,14 +390,12 @@ class Network(nn.Module):
     def _run(
         self,
         program: Program,
-        shift: int,
         stimulus: Stimulus,
-        batch: int,
-        state: NetworkState | None,
-        record: Record | None,
-        remat: bool,
-    ) -> dict[tuple[str, str, int], Tensor]:
-        """Runs a program; the results by (kind, area, step of the program)."""
+        state: NetworkState | None = None,
+        record: Record | None = None,
+        remat: bool = False,
+    ) -> tuple[dict[tuple[str, str, int], Any], Callable[[Tensor], Tensor]]:
+        """Runs a program: the results by (kind, area, step of the program), and what brings one to the full batch."""
         keys: dict[int, list[tuple[str, str, int]]] = {}
         for (name, t), v in program.outputs.items():
             keys.setdefault(v, []).append(("output", name, t))
@@ -412,9 +405,14 @@ class Network(nn.Module):
             keys.setdefault(v, []).append(("carried", name, lag))
         for name, v in program.carried_states.items():
             keys.setdefault(v, []).append(("carried_state", name, 0))
+        execution = self.execution(program, stimulus, frozenset(keys), state, remat)
+        batch = execution.batch
+
+        def full(x: Tensor) -> Tensor:
+            return x.expand(batch, *x.shape[1:])
+
         results: dict[tuple[str, str, int], Any] = {}
         readout = self.spec.readout_area
-        execution = self._execution(program, shift, stimulus, batch, state, frozenset(keys), remat)
         for index, value in execution:
             reduced = None
             for key in keys[index]:
@@ -430,22 +428,22 @@ class Network(nn.Module):
                         results[key] = value
                 elif kind == "state":
                     assert record is not None
-                    parts = torch.cat([x.expand(batch, *x.shape[1:]) for x in value[1]], 1)
+                    parts = torch.cat([full(x) for x in value[1]], 1)
                     results["recorded state", name, t] = reduce_map(parts, record.reduce)
                 else:
                     results[key] = value[1] if kind == "carried_state" else value
-        return results
+        return results, full
 
-    def _execution(
+    def execution(
         self,
         program: Program,
-        shift: int,
         stimulus: Stimulus,
-        batch: int,
-        state: NetworkState | None,
         wanted: frozenset[int],
-        remat: bool,
+        state: NetworkState | None = None,
+        remat: bool = False,
     ) -> Execution:
+        """A program of this network on a stimulus, ready to run; `wanted` are the values it gives out."""
+        batch = self._check_stimulus(stimulus, program.request)
         like = _first(stimulus)
         run = Run(self.shapes(*like.shape[-2:]), like)
         named = _named(stimulus, program.request.presentation)
@@ -467,7 +465,8 @@ class Network(nn.Module):
                 return like.new_zeros(1, *run.shapes.output[name])
             if value.op == "init":
                 cell = self.areas[name].cell
-                return None, None if cell.takes_no_state else cell.init_state(1, run.shapes.drive[name], like)
+                skip = cell.takes_no_state and not program.request.naive
+                return None, None if skip else cell.init_state(1, run.shapes.drive[name], like)
             assert state is not None
             if value.op == "carried":
                 return state.outputs[name][value.step - 1]

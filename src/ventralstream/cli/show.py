@@ -1,8 +1,97 @@
-"""`ventral show`."""
+"""`ventral show`: a model's areas, what the planner makes of its unroll, and what that costs."""
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
 
-def show() -> None:
-    """Being written."""
-    raise NotImplementedError
+import typer
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from ventralstream.plan import Program
+    from ventralstream.spec import NetworkSpec
+
+
+def show(
+    model: str = typer.Argument(..., help="A registered model (see `ventral list`) or the folder of a run."),
+    steps: int | None = typer.Option(None, help="Steps to unroll; the model's own number by default."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON (with the whole architecture)."),
+) -> None:
+    """Show a model: its areas, which steps are computed, reused or skipped, parameters, FLOPs and memory."""
+    from ventralstream.cost import cost
+    from ventralstream.models import find_spec
+
+    spec = find_spec(model)
+    counted, program = cost(spec, steps)
+    if as_json:
+        fates = {
+            a.name: [program.fates[a.name, t] for t in range(program.request.stop)] for a in spec.areas
+        }
+        data = {"model": spec.name, "steps": program.request.stop, **counted.to_json(), "fates": fates}
+        typer.echo(json.dumps({**data, "spec": spec.to_json()}, indent=1))
+        return
+
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    last_ms = (program.request.stop - 1) * spec.dt_ms
+    console.print(f"[bold]{spec.name}[/]  {program.request.stop} steps of {spec.dt_ms:g} ms (the last at {last_ms:g} ms)\n")
+    console.print(_areas(spec))
+    console.print(_unroll(program))
+    ratio = counted.flops_planned / counted.flops_naive
+    batched = counted.flops_planned_batched / counted.flops_naive
+    console.print(
+        f"parameters   {counted.parameters / 1e6:.2f} M\n"
+        f"area-steps   {counted.area_steps_planned} of {counted.area_steps_naive}\n"
+        f"FLOPs        {counted.flops_planned / 1e9:.3g} G an image, naive {counted.flops_naive / 1e9:.3g} G"
+        f" ({ratio:.2f} of it; {batched:.2f} in a large batch)\n"
+        f"memory       about {counted.activation_bytes / 2**20:.0f} MiB an image to run,"
+        f" {counted.training_bytes / 2**20:.0f} MiB to train (naive {counted.training_bytes_naive / 2**20:.0f} MiB)"
+    )
+
+
+def _areas(spec: NetworkSpec) -> object:
+    from rich.table import Table
+
+    from ventralstream.timing import first_steps
+
+    shapes, first = spec.shapes(), first_steps(spec)
+    table = Table("area", "cell", "output", "reads", "driven from", box=None, pad_edge=False)
+    for area in spec.areas:
+        reads = ", ".join(
+            c.source + ("" if c.kind == "feedforward" else f" ({c.kind})") for _, c in spec.inputs(area.name)
+        )
+        size = "x".join(map(str, shapes.output[area.name]))
+        cell = area.cell.tag if area.cell else "-"
+        table.add_row(area.name, cell, size, reads, f"step {first[area.name]}, {first[area.name] * spec.dt_ms:g} ms")
+    return table
+
+
+def _unroll(program: Program) -> Text:
+    from rich.text import Text
+
+    styles = {"#": "bold green", "1": "cyan", "=": "yellow", ".": "bright_black"}
+    text = Text("\n")
+    for line in program.summary().splitlines()[:-1]:
+        head, _, cells = line.partition("  ") if line.strip().startswith("step") else _split(line)
+        text.append(f"{head}  ")
+        for mark in cells:
+            text.append(mark, styles.get(mark, "") if not head.strip().startswith("step") else "bold")
+        text.append("\n")
+    counts = {f: program.count(f) for f in ("computed", "batch-free", "reused", "skipped")}
+    text.append("# ", styles["#"])
+    text.append(f"computed {counts['computed']}   ")
+    text.append("1 ", styles["1"])
+    text.append(f"computed once for all images {counts['batch-free']}   ")
+    text.append("= ", styles["="])
+    text.append(f"reused {counts['reused']}   ")
+    text.append(". ", styles["."])
+    text.append(f"skipped {counts['skipped']}\n")
+    return text
+
+
+def _split(line: str) -> tuple[str, str, str]:
+    head = line[: len(line) - len(line.lstrip()) + line.lstrip().index("  ")]
+    return head, "  ", line[len(head) + 2 :]

@@ -6,6 +6,7 @@ import fnmatch
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ import torch
 from ventralstream.errors import VentralError, unknown
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec
+from ventralstream.weights import load_spec
 
 Family = Literal["convrnn", "cornet", "liao_poggio", "feedforward", "user"]
 SpecMaker = Callable[..., NetworkSpec]
@@ -83,6 +85,13 @@ def model_spec(name: str, **options: object) -> NetworkSpec:
             raise unknown("option", key, own + fields, f" of model '{name}'")
     spec = entry.make(**{k: v for k, v in options.items() if k in own})
     return spec.replace(name=name, **{k: v for k, v in options.items() if k not in own})
+
+
+def find_spec(model: str) -> NetworkSpec:
+    """The spec of a registered model, or of the network saved in a folder of that name."""
+    if Path(model).is_dir():
+        return load_spec(model)
+    return model_spec(model)
 
 
 def create_model(name: str, *, seed: int | None = None, **options: object) -> Network:

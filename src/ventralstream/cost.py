@@ -1,0 +1,132 @@
+"""What an unroll costs: parameters, operations and memory, counted on a network without weights or data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ventralstream.network import Network
+from ventralstream.plan import Program, Request
+from ventralstream.presentation import Presentation
+from ventralstream.spec import NetworkSpec
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one image's decision at the last step (FLOPs: a multiplication and an addition are two).
+
+    Attributes:
+        parameters: Trainable parameters.
+        flops_naive: Of the naive unroll.
+        flops_planned: Of the planned one, for a single image.
+        flops_planned_batched: Of the planned one per image of a large batch: what depends on no image is shared.
+        area_steps_naive, area_steps_planned: (area, step) pairs evaluated.
+        activation_bytes: Peak memory of activations in inference, an image.
+        training_bytes: What a training step keeps for the backward pass, an image.
+        training_bytes_naive: The same of the naive unroll.
+    """
+
+    parameters: int
+    flops_naive: int
+    flops_planned: int
+    flops_planned_batched: int
+    area_steps_naive: int
+    area_steps_planned: int
+    activation_bytes: int
+    training_bytes: int
+    training_bytes_naive: int
+
+    def to_json(self) -> dict[str, int]:
+        """The numbers by name."""
+        return asdict(self)
+
+
+def cost(
+    spec: NetworkSpec, steps: int | None = None, presentation: Presentation | None = None
+) -> tuple[Cost, Program]:
+    """Counts what an unroll costs, and gives its program.
+
+    Args:
+        spec: The network.
+        steps: Steps; the spec's by default.
+        presentation: The spec's by default.
+    """
+    with torch.device("meta"):
+        network = Network(spec).eval()
+    stop = network.count_steps(steps)
+    wanted = frozenset({(spec.readout_area, stop - 1)})
+    shown = presentation or spec.presentation
+    planned, naive = (Request(0, stop, shown, wanted, naive=naive) for naive in (False, True))
+    network.readout_steps(spec.readout, stop)
+    program, _ = network.plan(planned)
+    one, two = (_flops(network, planned, batch) for batch in (1, 2))
+    kept = [_kept_bytes(network, request, 2) - _kept_bytes(network, request, 1) for request in (planned, naive)]
+    result = Cost(
+        parameters=sum(p.numel() for p in network.parameters()),
+        flops_naive=_flops(network, naive, 1),
+        flops_planned=one,
+        flops_planned_batched=two - one,
+        area_steps_naive=program.area_steps_naive,
+        area_steps_planned=program.area_steps_planned,
+        activation_bytes=_peak_bytes(network, planned, 1),
+        training_bytes=kept[0],
+        training_bytes_naive=kept[1],
+    )
+    return result, program
+
+
+def _stimulus(network: Network, request: Request, batch: int) -> dict[str, torch.Tensor]:
+    shape = network.spec.input_shape
+    frames = {"movie": (batch, request.stop - request.start, *shape)}
+    shows = {s.shows for s in request.presentation.segments} - {"blank"}
+    return {name: torch.empty(frames.get(name, (batch, *shape)), device="meta") for name in shows}
+
+
+def _run(
+    network: Network, request: Request, batch: int, look: Callable[[list[torch.Tensor]], None] | None = None
+) -> None:
+    program, _ = network.plan(request)
+    wanted = range(len(program.values)) if look else program.outputs.values()
+    execution = network.execution(program, _stimulus(network, request, batch), frozenset(wanted))
+    for _ in execution:
+        if look:
+            look(execution.tensors())
+
+
+def _flops(network: Network, request: Request, batch: int) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        _run(network, request, batch)
+    return int(counter.get_total_flops())
+
+
+def _peak_bytes(network: Network, request: Request, batch: int) -> int:
+    peak = 0
+
+    def look(tensors: list[torch.Tensor]) -> None:
+        nonlocal peak
+        sizes = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}
+        peak = max(peak, sum(sizes.values()))
+
+    with torch.no_grad():
+        _run(network, request, batch, look)
+    return peak
+
+
+def _kept_bytes(network: Network, request: Request, batch: int) -> int:
+    """Bytes kept for the backward pass, parameters aside."""
+    own = {p.untyped_storage()._cdata for p in network.parameters()}
+    kept: dict[int, tuple[int, Any]] = {}
+
+    def pack(x: torch.Tensor) -> torch.Tensor:
+        storage = x.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = (storage.nbytes(), storage)  # held, so that no other storage gets its address
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        _run(network, request, batch)
+    return sum(size for size, _ in kept.values())
