@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ventralstream.cells.base import Cell, Drive, State
+from ventralstream.cells.base import Cell, Drive, State, channels_last
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.sequence import Sequence
 from ventralstream.layers.specs import Shape
@@ -50,7 +50,7 @@ class AreaModule(nn.Module):
         shapes = run.shapes
         raw = x = self._combine(inputs, shapes)
         if x is None:  # silence: nothing has arrived, so the drive's layers give nothing
-            x = run.like.new_zeros(1, *shapes.drive[self.spec.name])
+            x = channels_last(run.like.new_zeros(1, *shapes.drive[self.spec.name]))
             raw = run.like.new_zeros(1, *shapes.combined[self.spec.name])
         else:
             x = self.drive_layers(x, step)

@@ -44,7 +44,7 @@ class Cell(nn.Module):
 
     def init_state(self, batch: int, shape: Shape, like: Tensor) -> State:
         """The state before the first step: zeros, of the device and type of `like`."""
-        return tuple(like.new_zeros(batch, *part) for part in self.state_shapes(shape))
+        return tuple(channels_last(like.new_zeros(batch, *part)) for part in self.state_shapes(shape))
 
     def drive(self, x: Tensor) -> Drive:
         """What the input alone determines; x [B, C, H, W] comes from the area's drive layers.
@@ -70,6 +70,11 @@ class Cell(nn.Module):
         if self.feedback_entry == "update":
             return self.update(drive, state, step, feedback=feedback)[0]  # type: ignore[call-arg]
         return self.update(drive, state, step)[0]
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The same values in the memory layout the network's weights have; vectors stay as they are."""
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 
 def mix(gate: Tensor, old: Tensor, new: Tensor) -> Tensor:

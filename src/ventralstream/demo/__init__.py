@@ -1,0 +1,1 @@
+"""`ventral demo`: does recurrence help to see digits in clutter? Three networks, trained and compared."""

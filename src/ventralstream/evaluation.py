@@ -1,0 +1,160 @@
+"""How well a network does, step by step, and when it answers early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ventralstream.network import Network
+from ventralstream.readout import PerStep, Readout
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class StepAccuracies:
+    """Accuracy over time.
+
+    Attributes:
+        steps: The steps, from the first at which the image drives the logits.
+        times_ms: Their times.
+        accuracy: At each of them, the share of images whose largest logit is their class's, 0 to 1.
+        decision: The accuracy of what the readout decides from all of them.
+        images: Number of images.
+    """
+
+    steps: tuple[int, ...]
+    times_ms: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    decision: float
+    images: int
+
+
+@dataclass(frozen=True)
+class EarlyExit:
+    """What answering at a threshold of confidence gives.
+
+    Attributes:
+        threshold: The largest class probability at which an image is answered.
+        accuracy: Share of right answers, 0 to 1.
+        mean_step, median_step: Of the answers; the lower median.
+        mean_ms, median_ms: The same in milliseconds.
+        confident: Share of images that reached it; the others got their most confident step's answer.
+        images: Number of images.
+    """
+
+    threshold: float
+    accuracy: float
+    mean_step: float
+    median_step: int
+    mean_ms: float
+    median_ms: float
+    confident: float
+    images: int
+
+
+class StepCounts:
+    """Counts right answers at every step, batch by batch.
+
+    Args:
+        network: The network.
+        steps: Steps to run; the spec's by default.
+        readout: How the decision is taken; the spec's by default.
+
+    Attributes:
+        counts: [steps + 2], whole numbers: right answers at each step, right decisions, images. Counts of
+            parts of a set add up.
+    """
+
+    def __init__(self, network: Network, steps: int | None = None, readout: Readout | None = None) -> None:
+        self.network = network
+        self.readout = readout or network.spec.readout
+        self.stop = network.spec.steps if steps is None else steps
+        self.steps: tuple[int, ...] = ()
+        self.counts = torch.zeros(0, dtype=torch.long)
+
+    @torch.no_grad()
+    def add(self, images: Tensor, labels: Tensor) -> None:
+        """Runs the network, in the mode it is in, on images [B, C, H, W] of classes `labels` [B]."""
+        out = self.network(images, self.stop, readout=PerStep())
+        wanted = self.readout.steps(out.steps[0], self.stop)
+        decision = self.readout.decide(out.logits[:, [i for i, t in enumerate(out.steps) if t in wanted]])
+        right = torch.cat([out.logits, decision[:, None]], 1).argmax(-1) == labels[:, None]
+        counts = torch.cat([right.sum(0), right.new_tensor([len(labels)], dtype=torch.long)])
+        self.counts = self.counts.to(counts.device) + counts if self.steps else counts
+        self.steps = out.steps
+
+    def result(self) -> StepAccuracies:
+        """The accuracies of what was counted so far."""
+        *right, decision, images = self.counts.tolist()
+        return StepAccuracies(
+            self.steps,
+            self.network.times_ms(self.steps),
+            tuple(r / images for r in right),
+            decision / images,
+            images,
+        )
+
+
+def accuracy_per_step(
+    network: Network, batches: Batches, steps: int | None = None, readout: Readout | None = None
+) -> StepAccuracies:
+    """Measures the accuracy at every step.
+
+    Args:
+        network: The network; it runs in evaluation mode.
+        batches: Normalised images float `[B, C, H, W]` and labels int64 `[B]`, at least one.
+        steps: Steps to run, also more than the network was trained for; the spec's by default.
+        readout: How the decision is taken; the spec's by default. With one that starts before the image
+            drives the logits, only the later steps are looked at.
+    """
+    counts = StepCounts(network, steps, readout)
+    with evaluating(network):
+        for images, labels in batches:
+            counts.add(images, labels)
+    return counts.result()
+
+
+def early_exit(network: Network, batches: Batches, threshold: float, steps: int | None = None) -> EarlyExit:
+    """Measures what `Network.decide` gives: each image is answered as soon as the network is confident.
+
+    Args:
+        network: The network; it runs in evaluation mode.
+        batches: As for `accuracy_per_step`.
+        threshold: Probability between 0 and 1.
+        steps: The last chance; the spec's by default.
+    """
+    right, when, confident = [], [], []
+    with evaluating(network):
+        for images, labels in batches:
+            decision = network.decide(images, threshold, steps)
+            right.append((decision.logits.argmax(-1) == labels).cpu())
+            when.append(decision.step.cpu())
+            confident.append(decision.confident.cpu())
+    at = torch.cat(when)
+    mean, median, dt_ms = at.double().mean().item(), int(at.median()), network.spec.dt_ms
+    return EarlyExit(
+        threshold,
+        torch.cat(right).double().mean().item(),
+        mean,
+        median,
+        mean * dt_ms,
+        median * dt_ms,
+        torch.cat(confident).double().mean().item(),
+        len(at),
+    )
+
+
+@contextmanager
+def evaluating(network: Network) -> Iterator[None]:
+    """Puts a network into evaluation mode, and back into the mode it was in."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)

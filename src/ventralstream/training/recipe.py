@@ -1,0 +1,218 @@
+"""How a network is trained (`Recipe`) and where (`Place`), as data; torch is imported only when used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ventralstream.errors import VentralError
+from ventralstream.jsonable import Spec, tagged
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Optimizer(Spec):
+    """Base of the optimizers' options.
+
+    Attributes:
+        lr: The highest learning rate; the schedule multiplies it.
+        weight_decay: Applied to weights; biases, gains of normalisations and scalars have none (our choice).
+    """
+
+    lr: float
+    weight_decay: float
+
+    def check(self) -> None:
+        """Raises VentralError if the fields do not go together."""
+        if not (self.lr > 0 and self.weight_decay >= 0):
+            raise VentralError(
+                f"'{self.tag}' needs a learning rate above 0 and a weight decay of 0 or more,"
+                f" got {self.lr} and {self.weight_decay}"
+            )
+
+    def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """Makes the optimizer of some parameters."""
+        matrices: list[torch.nn.Parameter] = []
+        vectors: list[torch.nn.Parameter] = []
+        for p in parameters:
+            (matrices if p.dim() > 1 else vectors).append(p)
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "weight_decay": self.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        return self._of([group for group in groups if group["params"]])
+
+    def _of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        raise NotImplementedError
+
+
+@tagged("sgd")
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent with Nesterov's momentum (plain if `momentum` is 0)."""
+
+    lr: float = 0.1
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+
+    def check(self) -> None:
+        """Raises VentralError if the fields do not go together."""
+        super().check()
+        if not 0 <= self.momentum < 1:
+            raise VentralError(f"the momentum is at least 0 and below 1, got {self.momentum}")
+
+    def _of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        import torch
+
+        return torch.optim.SGD(groups, self.lr, momentum=self.momentum, nesterov=self.momentum > 0)
+
+
+@tagged("adamw")
+@dataclass(frozen=True)
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay."""
+
+    lr: float = 2e-3
+    weight_decay: float = 0.05
+
+    def _of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        import torch
+
+        return torch.optim.AdamW(groups, self.lr)
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {cls.tag: cls for cls in (SGD, AdamW)}
+
+
+@tagged("schedule")
+@dataclass(frozen=True)
+class Schedule(Spec):
+    """The learning rate over the run, as a factor of the optimizer's.
+
+    Attributes:
+        shape: "constant"; "step" (multiplied by `drop` every `drop_every` epochs); "cosine" (half a period,
+            down to 0 at the end of the run); "onecycle" (up in a straight line for the first 30 % of the run and
+            down to 0 in another; after Smith & Topin 2017, but with constant momentum: our choice).
+        warmup: Epochs during which the factor also rises from 0 in a straight line.
+        drop_every: Epochs between the drops of "step".
+        drop: The factor of each of them.
+    """
+
+    shape: Literal["constant", "step", "cosine", "onecycle"] = "onecycle"
+    warmup: float = 0.0
+    drop_every: float = 30.0
+    drop: float = 0.1
+
+    def check(self) -> None:
+        """Raises VentralError if the fields do not go together."""
+        if self.warmup < 0 or self.drop_every <= 0 or not 0 < self.drop <= 1:
+            raise VentralError(
+                "a schedule needs a warm-up of 0 epochs or more, drops every so many epochs above 0 and by a"
+                f" factor between 0 and 1, got {self.warmup}, {self.drop_every} and {self.drop}"
+            )
+
+    def factor(self, batch: int, batches: int, epochs: int) -> float:
+        """The factor for one batch.
+
+        Args:
+            batch: Batches before it in the run.
+            batches: Batches in an epoch.
+            epochs: Epochs in the run.
+        """
+        epoch = batch / batches  # now, in epochs
+        part = epoch / epochs  # now, as a part of the run
+        rise = min(1.0, (batch + 1) / (self.warmup * batches)) if self.warmup else 1.0
+        if self.shape == "step":
+            return rise * self.drop ** math.floor(epoch / self.drop_every)
+        if self.shape == "cosine":
+            return rise * (1 + math.cos(math.pi * part)) / 2
+        if self.shape == "onecycle":
+            return rise * min((batch + 1) / (0.3 * epochs * batches), (1 - part) / 0.7, 1.0)
+        return rise
+
+
+@tagged("recipe")
+@dataclass(frozen=True)
+class Recipe(Spec):
+    """Everything that determines what a network learns, beside its spec (steps and readout are the spec's).
+
+    Attributes:
+        data: Name of the image set; see `ventralstream.data.load_set`.
+        size: Height and width of the images in pixels, for sets that leave it open; None is their default.
+        subset: Train on so many images only.
+        val_subset: Validate on so many images only.
+        epochs: Passes through the training images.
+        batch_size: Images in a batch, over all devices.
+        optimizer: `SGD` or `AdamW`.
+        schedule: The learning rate over time.
+        clip: Largest norm of the gradient (of all parameters together); None for no limit.
+        label_smoothing: The part of the target's probability that is spread over all classes.
+        precision: "32"; "bf16" and "16" compute convolutions and the like in half precision (automatic mixed
+            precision), weights staying in 32 bits.
+        seed: Of the weights, the order of the images, their augmentation and dropout.
+        remat: Recomputes activations in the backward pass: less memory, more time, the same numbers.
+        compile: Compiles the areas with torch.compile.
+    """
+
+    data: str = "cifar10"
+    size: int | None = None
+    subset: int | None = None
+    val_subset: int | None = None
+    epochs: int = 20
+    batch_size: int = 128
+    optimizer: Optimizer = SGD()
+    schedule: Schedule = Schedule()
+    clip: float | None = 1.0
+    label_smoothing: float = 0.0
+    precision: Literal["32", "bf16", "16"] = "32"
+    seed: int = 0
+    remat: bool = False
+    compile: bool = False
+
+    def check(self) -> None:
+        """Raises VentralError if the fields do not go together."""
+        if self.epochs < 1 or self.batch_size < 1 or self.seed < 0:
+            raise VentralError(
+                "training needs 1 epoch or more, a batch size of 1 or more and a seed of 0 or more,"
+                f" got {self.epochs}, {self.batch_size} and {self.seed}"
+            )
+        if self.clip is not None and self.clip <= 0:
+            raise VentralError(f"the gradient's norm is clipped to something above 0, got {self.clip}")
+        if not 0 <= self.label_smoothing < 1:
+            raise VentralError(f"label smoothing is at least 0 and below 1, got {self.label_smoothing}")
+
+
+@tagged("place")
+@dataclass(frozen=True)
+class Place(Spec):
+    """Where a run takes place; it may change when the run is resumed.
+
+    Attributes:
+        root: Folder of the image set (none for "scenes").
+        accelerator: "auto" takes a GPU if there is one.
+        devices: Processes and devices that share each batch.
+        threads: Processor threads for torch; None is torch's choice. Another number changes the last digits.
+        workers: Processes that decode images, for sets on disk.
+        checkpoint_every: Seconds between checkpoints; there is one at the end of each epoch in any case.
+    """
+
+    root: str | None = None
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = 1
+    threads: int | None = None
+    workers: int = 2
+    checkpoint_every: float = 60.0
+
+    def check(self) -> None:
+        """Raises VentralError if the fields do not go together."""
+        if self.devices < 1 or (self.threads is not None and self.threads < 1) or self.workers < 0:
+            raise VentralError(
+                "a run needs 1 device or more, 1 thread or more and 0 workers or more,"
+                f" got {self.devices}, {self.threads} and {self.workers}"
+            )
+        if self.checkpoint_every < 0:
+            raise VentralError(f"checkpoints are made every 0 seconds or more, got {self.checkpoint_every}")

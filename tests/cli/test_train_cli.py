@@ -1,0 +1,143 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import ventralstream as vs
+from ventralstream.cli import main
+from ventralstream.training.folder import open_run
+
+COMMAND = [sys.executable, "-c", "from ventralstream.cli import main; main()"]
+SMALL = "--data scenes --size 16 --subset 32 --val-subset 16 --batch-size 16 --threads 1".split()
+
+
+@pytest.fixture
+def ventral(monkeypatch, capsys):
+    """Runs a command line: (exit code, what it printed, what it said on stderr)."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["ventral", *map(str, args)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A trained run."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    args = ["train", "timedecay_shallow_cifar", *SMALL, "--epochs", "1", "--steps", "7", "--out", str(out)]
+    subprocess.run([*COMMAND, *args], check=True)
+    return out
+
+
+def test_train_evaluate_and_resume(tmp_path, ventral):
+    out = tmp_path / "run"
+    code, printed, said = ventral(
+        *("train", "timedecay_shallow_cifar", *SMALL, "--epochs", 2, "--steps", 7, "--out", out),
+        *("--optimizer", "sgd", "--lr", 0.05, "--momentum", 0.8, "--clip", 0, "--readout", "mean"),
+    )
+    assert code == 0 and "is complete: 2 epochs" in printed and "60 ms" in printed
+    assert [line.split(":")[0] for line in said.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+    recipe = open_run(out).recipe
+    assert recipe.optimizer.to_json() == {"type": "sgd", "lr": 0.05, "weight_decay": 5e-4, "momentum": 0.8}
+    assert recipe.clip is None and vs.load_network(out).spec.readout == vs.Mean()
+
+    code, printed, _ = ventral("train", "--resume", out)
+    assert code == 0 and "was complete already: 2 epochs" in printed
+
+    code, printed, _ = ventral("evaluate", out, "--steps", 9, "--threshold", 0.1, "--json")
+    found = json.loads(printed)
+    assert code == 0 and found["steps"] == [5, 6, 7, 8] and found["times_ms"] == [50, 60, 70, 80]
+    assert found["trained_steps"] == 7 and found["images"] == 16 and found["early_exit"]["mean_step"] == 5
+    code, printed, _ = ventral("evaluate", out, "--steps", 9)
+    (marked,) = [line for line in printed.splitlines() if "trained until here" in line]
+    assert marked.split()[:3] == ["6", "60", "ms"] and f"{found['accuracy'][1]:.1%}" in marked
+
+
+def test_options_from_a_file(tmp_path, ventral):
+    config = tmp_path / "options.yaml"
+    config.write_text(
+        "data: scenes\nsize: 16\nsubset: 16\nval-subset: 16\nbatch_size: 8\nepochs: 5\nthreads: 1"
+    )
+    out = tmp_path / "run"
+    code, _, said = ventral(
+        "train", "timedecay_shallow_cifar", "--config", config, "--epochs", 1, "--out", out
+    )
+    assert code == 0, said
+    recipe = open_run(out).recipe
+    assert (recipe.epochs, recipe.batch_size, recipe.subset) == (1, 8, 16)
+
+
+def test_killed_for_real(tmp_path, run):
+    """The command line, SIGKILL in mid-epoch, and --resume give the weights of a run that was left in peace."""
+    command = [*COMMAND, "train"]
+    new = ["timedecay_shallow_cifar", *SMALL, "--epochs", "2", "--batch-size", "4", "--steps", "7"]
+    subprocess.run([*command, *new, "--out", str(tmp_path / "whole")], check=True)
+    out = tmp_path / "run"
+    process = subprocess.Popen([*command, *new, "--checkpoint-every", "0", "--out", str(out)])
+    until = time.monotonic() + 120
+    while not (out / "checkpoints").exists() or open_run(out).position < (0, 3):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL and not open_run(out).complete
+    subprocess.run([*command, "--resume", str(out)], check=True)
+    whole, resumed = (vs.load_network(folder).state_dict() for folder in (tmp_path / "whole", out))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("rgc_shalow_cifar", "unknown model 'rgc_shalow_cifar'; did you mean 'rgc_shallow_cifar'"),
+        ("rgc_shallow_cifar --data cifar11", "unknown image set 'cifar11'; did you mean 'cifar10'"),
+        ("rgc_shallow_cifar --data cifar10", "'cifar10' needs a root"),
+        ("rgc_shallow_cifar --data cifar10 --root nowhere", "there is no"),
+        ("rgc_shallow_cifar --steps 0", "steps >= 1; got 0"),
+        ("rgc_shallow_cifar --epochs 0", "1 epoch or more"),
+        ("rgc_shallow_cifar --optimizer adam", "unknown optimizer 'adam'; did you mean 'adamw'"),
+        ("rgc_shallow_cifar --optimizer adamw --momentum 0.9", "unknown option 'momentum' of 'adamw'"),
+        ("rgc_shallow_cifar --schedule cosin", "did you mean 'cosine'"),
+        ("rgc_shallow_cifar --readout lst", "unknown readout 'lst'; did you mean 'last'"),
+        ("rgc_shallow_cifar --precision 64", "precision"),
+        ("--epochs 3", "training needs a MODEL"),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path, ventral, options, message):
+    small = [] if "--data" in options else SMALL
+    code, _, said = ventral("train", *options.split(), *small, "--out", tmp_path / "run")
+    assert code == 2 and message in said and said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_not_overwritten_and_not_changed(run, ventral):
+    code, _, said = ventral("train", "timedecay_shallow_cifar", *SMALL, "--out", run)
+    assert code == 2 and f"carry on with --resume {run}" in said and said.count("\n") == 1
+    code, _, said = ventral("train", "rgc_shallow_cifar", "--resume", run, "--lr", 1)
+    assert code == 2 and "leave out --lr, MODEL" in said and said.count("\n") == 1
+    code, _, said = ventral("train", "timedecay_shallow_cifar", *SMALL)
+    assert code == 2 and "a folder for the run, --out RUN" in said
+
+
+def test_evaluation_refuses_in_one_sentence(tmp_path, run, ventral):
+    for options, message in (
+        ([tmp_path / "nowhere"], "is not a training run: there is no such folder"),
+        ([run, "--steps", 0], "steps is 0"),
+        ([run, "--readout", "lst"], "did you mean 'last'"),
+        ([run, "--threshold", 1.5], "between 0 and 1"),
+        ([run, "--data", "cifar10"], "'cifar10' needs a root"),
+    ):
+        code, _, said = ventral("evaluate", *options)
+        assert code == 2 and message in said and said.count("\n") == 1, said

@@ -1,0 +1,22 @@
+"""The Python blocks of the README and of each page in docs/ run as they stand, in order, in one namespace a page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [p for p in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))) if "```python" in p.read_text()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_page(page: Path, tmp_path, monkeypatch) -> None:
+    from ventralstream import jsonable
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jsonable, "_TAGS", dict(jsonable._TAGS))  # a page's own cells do not outlive it
+    namespace: dict[str, object] = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
+        exec(compile(block, str(page), "exec"), namespace)

@@ -1,0 +1,76 @@
+import pytest
+import torch
+
+import ventralstream as vs
+from ventralstream.evaluation import StepCounts, accuracy_per_step, early_exit
+
+
+@pytest.fixture
+def network():
+    """Untrained, but with logits that differ between images and steps."""
+    network = vs.create_model("gru_shallow_cifar", seed=0, input_shape=(3, 16, 16), steps=8).train()
+    with torch.no_grad():
+        weight, bias = network.areas["decoder"].parameters()
+        weight.mul_(20)
+        bias.zero_()
+    return network
+
+
+@pytest.fixture
+def batches(network):
+    """Labels are what the network says at step 6, so that the accuracy there is 1."""
+    images = 3 * torch.randn(30, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    labels = network(images, readout=vs.PerStep()).logits[:, 1].argmax(-1)
+    return list(zip(images.split(7), labels.split(7), strict=True))
+
+
+def logits_of(network, batches, steps):
+    with torch.no_grad():
+        return torch.cat([network(x, steps, readout=vs.PerStep()).logits for x, _ in batches])
+
+
+def test_accuracy_at_every_step(network, batches):
+    found = accuracy_per_step(network, batches, steps=10)
+    assert found.steps == (5, 6, 7, 8, 9) and found.times_ms == (50, 60, 70, 80, 90) and found.images == 30
+    labels = torch.cat([y for _, y in batches])
+    right = logits_of(network, batches, 10).argmax(-1) == labels[:, None]
+    assert found.accuracy == pytest.approx(right.double().mean(0).tolist())
+    assert found.accuracy[1] == 1 and min(found.accuracy) < 1
+    assert found.decision == found.accuracy[-1]
+    assert network.training, "it is put back into the mode it was in"
+    assert accuracy_per_step(network, batches).steps == (5, 6, 7)
+
+
+@pytest.mark.parametrize(
+    "readout", [vs.Mean(), vs.Mean(start=6), vs.MaxConfidence(), vs.Threshold(threshold=0.5)]
+)
+def test_the_decision_is_the_readouts(network, batches, readout):
+    found = accuracy_per_step(network, batches, readout=readout)
+    with torch.no_grad():
+        decided = torch.cat([network(x, readout=readout).output for x, _ in batches]).argmax(-1)
+    assert found.decision == pytest.approx(
+        (decided == torch.cat([y for _, y in batches])).double().mean().item()
+    )
+    assert found.accuracy == accuracy_per_step(network, batches).accuracy
+
+
+def test_counts_add_up(network, batches):
+    whole, parts = StepCounts(network), [StepCounts(network), StepCounts(network)]
+    for i, batch in enumerate(batches):
+        whole.add(*batch)
+        parts[i % 2].add(*batch)
+    assert torch.equal(whole.counts, parts[0].counts + parts[1].counts)
+
+
+def test_early_exit(network, batches):
+    confidence = logits_of(network, batches, 8).softmax(-1).amax(-1)
+    threshold = confidence[:, 0].median().item()
+    found = early_exit(network, batches, threshold)
+    crossed = confidence >= threshold
+    step = crossed.int().argmax(1).where(crossed.any(1), confidence.argmax(1)) + 5
+    assert found.mean_step == pytest.approx(step.double().mean().item()) and found.mean_step > 5
+    assert found.median_step == step.median() and found.median_ms == 10 * found.median_step
+    assert found.mean_ms == pytest.approx(10 * found.mean_step)
+    assert found.confident == pytest.approx(crossed.any(1).double().mean().item()) and found.images == 30
+    at_once = early_exit(network, batches, 0.0)
+    assert at_once.mean_step == 5 and at_once.accuracy == accuracy_per_step(network, batches).accuracy[0]

@@ -1,0 +1,73 @@
+import math
+
+import pytest
+import torch
+
+from ventralstream.errors import VentralError
+from ventralstream.jsonable import from_json
+from ventralstream.training import SGD, AdamW, Place, Recipe, Schedule
+
+
+def test_json_is_exact():
+    for spec in (Recipe(), Recipe(optimizer=SGD(lr=0.3), clip=None, subset=5), Place(root="x", threads=2)):
+        assert from_json(spec.to_json()) == spec
+    with pytest.raises(VentralError, match="unknown option 'epoch' of 'recipe'; did you mean 'epochs'"):
+        from_json(Recipe().to_json() | {"epoch": 3})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Recipe(epochs=0), "training needs 1 epoch or more"),
+        (lambda: Recipe(batch_size=0), "a batch size of 1 or more"),
+        (lambda: Recipe(clip=0.0), "clipped to something above 0"),
+        (lambda: Recipe(label_smoothing=1.0), "label smoothing"),
+        (lambda: Recipe(precision="64"), "precision"),
+        (lambda: SGD(lr=0.0), "learning rate above 0"),
+        (lambda: SGD(lr=math.nan), "learning rate above 0"),
+        (lambda: AdamW(weight_decay=-1.0), "weight decay of 0 or more"),
+        (lambda: SGD(momentum=1.0), "momentum"),
+        (lambda: Schedule(shape="cosin"), "did you mean 'cosine'"),
+        (lambda: Schedule(warmup=-1.0), "warm-up of 0 epochs or more"),
+        (lambda: Place(devices=0), "1 device or more"),
+        (lambda: Place(checkpoint_every=-1.0), "every 0 seconds or more"),
+    ],
+)
+def test_bad_values_are_refused(make, message):
+    with pytest.raises(VentralError, match=message):
+        make()
+
+
+def factors(batches=10, epochs=4, **options):
+    return [Schedule(**options).factor(i, batches, epochs) for i in range(batches * epochs)]
+
+
+def test_schedules():
+    assert set(factors(shape="constant")) == {1.0}
+    assert factors(shape="step", drop_every=2.0, drop=0.5) == [1.0] * 20 + [0.5] * 20
+    cosine = factors(shape="cosine")
+    assert cosine[0] == 1 and cosine[20] == pytest.approx(0.5) and 0 < cosine[-1] < 0.01
+    once = factors(shape="onecycle")
+    assert (
+        max(once) == once[11] == 1 and once[0] == pytest.approx(1 / 12) and once[-1] == pytest.approx(1 / 28)
+    )
+    assert once == sorted(once[:12]) + sorted(once[12:], reverse=True)
+    warm = factors(shape="cosine", warmup=0.5)
+    assert (
+        warm[:4] == pytest.approx([c * (i + 1) / 5 for i, c in enumerate(cosine[:4])])
+        and warm[5:] == cosine[5:]
+    )
+    assert factors(batches=1, epochs=1, shape="onecycle") == [1.0]
+
+
+def test_optimizers_decay_weights_but_not_biases():
+    layer = torch.nn.Linear(3, 2)
+    sgd = SGD(lr=0.2, weight_decay=0.01, momentum=0.5).build(layer.parameters())
+    adam = AdamW(lr=0.1, weight_decay=0.02).build(layer.parameters())
+    for optimizer, lr, decay in ((sgd, 0.2, 0.01), (adam, 0.1, 0.02)):
+        decayed, kept = optimizer.param_groups
+        assert decayed["params"] == [layer.weight] and decayed["weight_decay"] == decay
+        assert kept["params"] == [layer.bias] and kept["weight_decay"] == 0
+        assert decayed["lr"] == kept["lr"] == lr
+    assert sgd.param_groups[0]["momentum"] == 0.5 and sgd.param_groups[0]["nesterov"]
+    assert len(SGD().build([layer.bias]).param_groups) == 1

@@ -1,0 +1,237 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import ventralstream as vs
+from ventralstream.errors import VentralError
+from ventralstream.models import build
+from ventralstream.training import Place
+from ventralstream.training.folder import open_run
+from ventralstream.training.metrics import read_rows
+from ventralstream.training.run import resume, train
+
+
+def assert_same_weights(a, b):
+    assert list(a) == list(b)
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+@pytest.fixture
+def whole(tmp_path, spec, recipe, place):
+    """A run that was never interrupted."""
+    train(spec, recipe, tmp_path / "whole", place=place)
+    return tmp_path / "whole"
+
+
+def test_a_run_leaves_what_it_takes_to_understand_and_use_it(whole, spec, recipe, place):
+    network = vs.load_network(whole)
+    assert network.spec.areas == spec.areas and network.spec.steps == 5
+    assert network.spec.mean == (0.3,) and network.spec.input_shape == (1, 16, 16)
+    assert (
+        network.areas["v1"].drive_layers.layers[1].norms[0].num_batches_tracked == 12 * 3
+    )  # at 3 steps a batch
+    first = build(network.spec, recipe.seed).state_dict()
+    assert not torch.equal(
+        first["areas.it.cell.candidate.conv.weight"],
+        network.state_dict()["areas.it.cell.candidate.conv.weight"],
+    )
+    run = open_run(whole)
+    assert run.recipe == recipe and run.place == place and run.complete
+    assert run.data.classes == tuple("0123456789")
+    (session,) = json.loads((whole / "run.json").read_text())["sessions"]
+    assert session["packages"]["torch"] == torch.__version__ and session["command"] == sys.argv
+    assert any((whole / "tensorboard").glob("events.out.tfevents.*"))
+    assert not [p for p in whole.rglob("*") if p.suffix in (".ckpt", ".pt", ".pkl", ".part")]
+
+
+def test_metrics(whole):
+    rows = read_rows(whole / "metrics.csv")
+    assert [(row["step"], row["epoch"]) for row in rows] == [("6", "1"), ("10", "2"), ("12", "2")]
+    assert float(rows[1]["lr"]) > 0 and float(rows[1]["train_loss"]) > 0 and rows[1]["val_accuracy"] == ""
+    assert rows[2]["train_loss"] == "" and 1 < float(rows[2]["train_loss_epoch"]) < 4
+    by_step = [float(rows[2][f"val_accuracy/step_0{t}"]) for t in (2, 3, 4)]
+    assert float(rows[2]["val_accuracy"]) == by_step[-1]
+    assert "val_accuracy/step_01" not in rows[2] and "val_accuracy/step_05" not in rows[2]
+
+
+@pytest.mark.parametrize("after", [1, 4, 6, 7, 12])
+def test_an_interrupted_run_goes_on_exactly(tmp_path, after, whole, spec, recipe, place, stop, weights):
+    out = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="the power went out"):
+        train(spec, recipe, out, place=place, callbacks=[stop(after)])
+    assert not open_run(out).complete
+    result = resume(out)
+    assert not result.was_complete and result.epochs == 2
+    assert_same_weights(weights(out), weights(whole))
+    assert (out / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    assert len(json.loads((out / "run.json").read_text())["sessions"]) == 2
+
+
+def test_a_run_interrupted_again_and_again_goes_on_exactly(
+    tmp_path, whole, spec, recipe, place, stop, weights
+):
+    out = tmp_path / "run"
+    with pytest.raises(RuntimeError):
+        train(spec, recipe, out, place=place, callbacks=[stop(2)])
+    for after in (3, 6, 8, 11):
+        with pytest.raises(RuntimeError):
+            resume(out, callbacks=[stop(after)])
+    resume(out)
+    assert_same_weights(weights(out), weights(whole))
+    assert (out / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+
+
+def test_a_killed_process_goes_on_exactly(tmp_path, whole, spec, recipe, place, weights):
+    """SIGKILL while it writes checkpoints all the time."""
+    out = tmp_path / "run"
+    code = "import sys, json; from ventralstream.jsonable import from_json; import ventralstream as vs\n"
+    code += "from ventralstream.training.run import train\n"
+    code += "spec, recipe, place = (from_json(x) for x in json.loads(sys.argv[1]))\n"
+    code += "train(spec, recipe, sys.argv[2], place=place)"
+    specs = json.dumps([x.to_json() for x in (spec, recipe, place)])
+    code = "import ventralstream.cells\n" + code
+    process = subprocess.Popen([sys.executable, "-c", code, specs, str(out)], stderr=subprocess.PIPE)
+    until = time.monotonic() + 120
+    while not (out / "checkpoints").exists() or open_run(out).position < (0, 2):
+        assert process.poll() is None and time.monotonic() < until, process.stderr.read().decode()
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert (0, 2) <= open_run(out).position < (2, 0)
+    resume(out)
+    assert_same_weights(weights(out), weights(whole))
+    assert (out / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+
+
+def test_a_complete_run_says_so_and_changes_nothing(whole, weights):
+    before = weights(whole)
+    rows = (whole / "metrics.csv").read_text()
+    result = resume(whole)
+    assert (
+        result.was_complete and list(result.accuracy) == [2, 3, 4] and result.decision == result.accuracy[4]
+    )
+    assert_same_weights(before, weights(whole))
+    assert (whole / "metrics.csv").read_text() == rows
+
+
+def test_a_complete_run_that_died_before_its_weights_were_written_gets_them(whole, spec, weights):
+    after = weights(whole)
+    network = build(vs.load_network(whole).spec, seed=5)
+    vs.save_network(network, whole)
+    resume(whole)
+    assert_same_weights(after, weights(whole))
+
+
+def test_a_broken_checkpoint_is_one_sentence_and_the_one_before_helps(
+    tmp_path, whole, spec, recipe, place, stop, weights
+):
+    out = tmp_path / "run"
+    with pytest.raises(RuntimeError):
+        train(spec, recipe, out, place=place, callbacks=[stop(5)])
+    last = open_run(out).checkpoint
+    assert last.name == "epoch_000_batch_000004"
+    with (last / "tensors.safetensors").open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(VentralError, match=rf"the checkpoint '{last}' is broken"):
+        resume(out)
+    for file in last.iterdir():
+        file.unlink()
+    last.rmdir()
+    assert open_run(out).checkpoint.name == "epoch_000_batch_000003"
+    resume(out)
+    assert_same_weights(weights(out), weights(whole))
+
+
+def test_training_leaves_the_global_random_state_alone(tmp_path, spec, recipe, place):
+    state = torch.get_rng_state()
+    train(spec, recipe.replace(epochs=1, subset=8), tmp_path / "run", place=place)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_seeds_matter(tmp_path, whole, spec, recipe, place, weights):
+    train(spec, recipe.replace(seed=1), tmp_path / "other", place=place)
+    name = "areas.it.cell.candidate.conv.weight"
+    assert not torch.equal(weights(whole)[name], weights(tmp_path / "other")[name])
+
+
+def test_a_registered_model_is_made_for_the_set_and_learns(tmp_path, recipe, place):
+    """Shown the same few images again and again it learns them by heart."""
+    recipe = recipe.replace(size=32, subset=16, batch_size=16, epochs=40)
+    result = train(
+        "timedecay_shallow_cifar",
+        recipe,
+        tmp_path / "run",
+        place=Place(threads=1),
+        steps=7,
+        readout=vs.PerStep(),
+    )
+    network = vs.load_network(tmp_path / "run")
+    assert (
+        network.spec.steps == 7 and network.spec.readout == vs.PerStep() and list(result.accuracy) == [5, 6]
+    )
+    rows = [row for row in read_rows(tmp_path / "run" / "metrics.csv") if row["train_accuracy_epoch"]]
+    assert float(rows[0]["train_accuracy_epoch"]) < 0.5 < float(rows[-1]["train_accuracy_epoch"])
+
+
+def test_training_starts_from_a_saved_network(tmp_path, whole, recipe, place, stop):
+    out = tmp_path / "on"
+    with pytest.raises(RuntimeError):
+        train(str(whole), recipe, out, place=place, callbacks=[stop(1)])
+    for name, value in vs.load_network(whole).state_dict().items():
+        assert torch.equal(value, vs.load_network(out).state_dict()[name])
+
+
+def test_remat_changes_nothing(tmp_path, whole, spec, recipe, place, weights):
+    train(spec, recipe.replace(remat=True), tmp_path / "remat", place=place)
+    assert_same_weights(weights(tmp_path / "remat"), weights(whole))
+
+
+def test_bf16_trains(tmp_path, spec, recipe, place):
+    result = train(spec, recipe.replace(epochs=1, precision="bf16"), tmp_path / "run", place=place)
+    network = vs.load_network(tmp_path / "run")
+    assert result.epochs == 1 and all(p.dtype == torch.float32 for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "message"),
+    [
+        ("rgc_shalow_cifar", {}, "unknown model 'rgc_shalow_cifar'; did you mean 'rgc_shallow_cifar'"),
+        ("no/such/folder", {}, "no spec and no saved network at 'no/such/folder'"),
+        ("rgc_shallow_cifar", {"data": "sceness"}, "unknown image set 'sceness'; did you mean 'scenes'"),
+        ("rgc_shallow_cifar", {"data": "cifar10", "size": None}, "'cifar10' needs a root"),
+        ("rgc_shallow_cifar", {"batch_size": 51}, "50 training images do not fill one batch of 51"),
+        ("rgc_shallow", {}, r"'rgc_shallow' does not fit the images of 'scenes', which are \(1, 16, 16\)"),
+        ("rgc_shallow_cifar", {"precision": "16"}, "precision '16' needs a GPU"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, model, changes, message, recipe):
+    with pytest.raises(VentralError, match=message) as error:
+        train(model, recipe.replace(**changes), tmp_path / "run", place=Place(accelerator="cpu"))
+    assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
+
+
+def test_misfits_are_refused(tmp_path, spec, recipe, whole):
+    out = tmp_path / "run"
+    with pytest.raises(
+        VentralError, match="2 steps are too few to train 'small': .* at step 2, so 3 are needed"
+    ):
+        train(spec, recipe, out, steps=2)
+    seven = vs.model_spec("ff_shallow_cifar", num_classes=7).area("decoder")
+    with pytest.raises(VentralError, match="'small' tells 7 classes apart, 'scenes' has 10"):
+        train(spec.replace(areas=(*spec.areas[:2], seven)), recipe, out)
+    with pytest.raises(VentralError, match="batch of 8 images cannot be shared by 3 devices"):
+        train(spec, recipe, out, place=Place(devices=3))
+    assert not out.exists()
+    with pytest.raises(VentralError, match=f"carry on with --resume {whole}, or choose another one"):
+        train(spec, recipe, whole)
+    with pytest.raises(VentralError, match=r"not a training run: there is no recipe\.json in it"):
+        resume(tmp_path)
+    with pytest.raises(VentralError, match="not a training run: there is no such folder"):
+        resume(out)
