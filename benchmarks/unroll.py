@@ -212,8 +212,10 @@ def report(name: str, r: dict) -> None:
                     line += f"   {ratio['median']:.2f}x {base} ({ratio['min']:.2f} to {ratio['max']:.2f})"
             print(line)
     share = r["share_of_the_convolutions_rate"]
-    print(f"  convolutions alone {r['convolutions_alone_s']['median']:.3f} s: the planned forward runs at"
-          f" {100 * share['median']:.0f} % of their rate ({100 * share['min']:.0f} to {100 * share['max']:.0f})")
+    print(
+        f"  convolutions alone {r['convolutions_alone_s']['median']:.3f} s: the planned forward runs at"
+        f" {100 * share['median']:.0f} % of their rate ({100 * share['min']:.0f} to {100 * share['max']:.0f})"
+    )
     print(f"  planning {r['planning_ms']['median']:.1f} ms")
     memory = r["memory_mib"]
     for v, mib in memory.items():
@@ -243,7 +245,11 @@ def main() -> None:
         results[name] = measure(name, args)
         report(name, results[name])
     setting = {k: getattr(args, k) for k in ("batch", "steps", "size", "rounds", "threads")}
-    machine = {"torch": torch.__version__, "python": platform.python_version(), "processor": platform.processor()}
+    machine = {
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "processor": platform.processor(),
+    }
     Path(args.out).write_text(json.dumps({"setting": setting, "machine": machine, "models": results}, indent=1))
     print(f"\nwritten to {args.out}")
 

@@ -20,7 +20,7 @@ from ventralstream import store
 from ventralstream.data import Preprocessing, read_batches
 from ventralstream.errors import VentralError
 from ventralstream.extraction import first_driven_steps, open_features, weights_sha256
-from ventralstream.layers.specs import Act, Conv, GlobalPool
+from ventralstream.layers.specs import Act, Conv, GlobalPool, Norm
 from ventralstream.models import build
 from ventralstream.spec import Area, Connection, NetworkSpec
 
@@ -30,7 +30,7 @@ BAD = ("03.png", "04.png", "10.png")  # one in the second batch of 3, one at its
 def tiny(window=None):
     """Two areas, the second two steps behind the image."""
     areas = (
-        Area("v1", (Conv(4, stride=2), Act("relu"))),
+        Area("v1", (Conv(4, stride=2), Norm(), Act("relu"))),
         Area("it", (Conv(5, stride=2),), output=(GlobalPool(),), window=window),
     )
     links = (Connection("image", "v1"), Connection("v1", "it"))
@@ -60,9 +60,7 @@ def run(net, folder, out, record=None, **options):
 def contents(path):
     """All numbers and attributes of a store."""
     tree = xarray.open_datatree(path, engine="zarr")
-    found = {
-        f"{area}/{name}": np.asarray(v) for area in tree.children for name, v in tree[area].variables.items()
-    }
+    found = {f"{area}/{name}": np.asarray(v) for area in tree.children for name, v in tree[area].variables.items()}
     return found, {**tree.attrs, **{area: tree[area]["activations"].attrs for area in tree.children}}
 
 
@@ -137,17 +135,23 @@ def test_reductions_steps_and_dtype(tmp_path, folder, reduce, dims, sizes):
 
 def test_state_of_cells_and_own_size_and_presentation(tmp_path, folder):
     net = vs.create_model("rgc_shallow_cifar", seed=0)
-    net.train()
     record = vs.Record(["conv4"], reduce="mean", of="state")
     run(net, folder, tmp_path / "f.zarr", record, size=16, steps=6, presentation=vs.Flash(2))
-    assert net.training  # left as it was
     features = open_features(tmp_path / "f.zarr", "conv4")
-    images = next(
-        iter(read_batches(folder, ["00.png"], 1, Preprocessing(16, net.spec.mean, net.spec.std)))
-    ).images
-    out = net.eval()(images, 6, presentation=vs.Flash(2), record=record)
+    images = next(iter(read_batches(folder, ["00.png"], 1, Preprocessing(16, net.spec.mean, net.spec.std)))).images
+    out = net(images, 6, presentation=vs.Flash(2), record=record)
     np.testing.assert_allclose(features.values[:1], out["conv4"].values.detach(), rtol=1e-5, atol=1e-6)
     assert features.attrs["of"] == "state" and features.attrs["first_step"] == 3
+
+
+def test_runs_in_evaluation_mode_and_leaves_the_network_as_it_was(tmp_path, folder):
+    net = tiny()
+    run(net, folder, tmp_path / "f.zarr")
+    net.train()
+    before = weights_sha256(net)  # of the running statistics, too
+    run(net, folder, tmp_path / "g.zarr")
+    assert net.training and weights_sha256(net) == before
+    assert_same(tmp_path / "f.zarr", tmp_path / "g.zarr")
 
 
 def test_no_more_steps_are_run_than_recorded(tmp_path, folder, monkeypatch):
@@ -235,7 +239,7 @@ def test_rows_of_a_batch_that_was_not_completed_do_not_stay(tmp_path, folder, mo
 
         def dying(self, attributes):
             calls.append(attributes)
-            if len(calls) == 3:
+            if len(calls) == 4:
                 raise Killed
             return update(self, attributes)
 
@@ -243,9 +247,9 @@ def test_rows_of_a_batch_that_was_not_completed_do_not_stay(tmp_path, folder, mo
         patch.setattr(zarr.Group, "update_attributes", dying)
         with pytest.raises(Killed):
             run(net, folder, out)
-    last = folder / "09.png"  # of the third batch; now it can no longer be read
-    last.write_bytes(bytes(last.stat().st_size))
-    assert run(net, folder, out).images == 7
+    for path in (folder / "sub").iterdir():  # the fourth and last batch; now it can no longer be read
+        path.write_bytes(bytes(path.stat().st_size))
+    assert run(net, folder, out).images == 6
     run(net, folder, tmp_path / "whole.zarr")
     assert_same(out, tmp_path / "whole.zarr")
 
@@ -302,9 +306,7 @@ def test_another_request_does_not_carry_on(tmp_path, folder, monkeypatch):
         ({"resize": "squash"}, "preprocessing"),
         ({"dtype": "float16"}, "dtype"),
     ):
-        with pytest.raises(
-            VentralError, match=rf"unfinished.*another request \(another {word}\).*--no-resume"
-        ):
+        with pytest.raises(VentralError, match=rf"unfinished.*another request \(another {word}\).*--no-resume"):
             run(**({"net": net, "folder": folder, "out": out} | change))
     (folder / "00.png").write_bytes((folder / "05.png").read_bytes() + b" ")
     with pytest.raises(VentralError, match=r"\(another images_sha256\)"):
@@ -348,9 +350,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path, folder):
         run(tiny(), folder, tmp_path / "f.zarr", overwrite=True)
     with pytest.raises(VentralError, match="is no unfinished store of features"):
         run(tiny(), folder, tmp_path / "g.zarr", resume=False)
-    assert (tmp_path / "f.zarr" / "thesis.tex").exists() and (
-        tmp_path / "g.zarr.part" / "thesis.tex"
-    ).exists()
+    assert (tmp_path / "f.zarr" / "thesis.tex").exists() and (tmp_path / "g.zarr.part" / "thesis.tex").exists()
     (tmp_path / "file").touch()
     with pytest.raises(VentralError, match="cannot write"):
         run(tiny(), folder, tmp_path / "file" / "f.zarr")

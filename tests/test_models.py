@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from naive import frames_of, unroll
@@ -11,6 +9,7 @@ from naive import frames_of, unroll
 import ventralstream as vs
 from ventralstream.models import build
 from ventralstream.network import Network
+
 
 def narrow(data):
     """A spec's JSON with an eighth of the channels (32 at least, for the groups of CORnet's norms)."""

@@ -32,7 +32,12 @@ CELLS = (
     Reciprocal(cell_to_out=True, cell_residual=True, layer_norm=True, feedback_to="cell"),
     Reciprocal(feedback_to="input", input_to_cell=False, feedback_activation="elu"),
 )  # fmt: skip
-NORMS = (Norm("group", groups=2), Norm("layer"), Norm("batch", per_step=2), Norm("batch", per_step=3, affine=False))
+NORMS = (
+    Norm("group", groups=2),
+    Norm("layer"),
+    Norm("batch", per_step=2),
+    Norm("batch", per_step=3, affine=False),
+)
 
 
 @st.composite
@@ -71,7 +76,17 @@ def specs(draw):
         if any((c.source, c.target, c.delay) == (names[a], names[b], delay) for c in connections):
             continue
         residual = draw(st.booleans())
-        layers = (Conv(areas[a].cell.output_shape((4, 8, 8))[0] if areas[a].cell and not areas[a].output[0].sets_channels else 4),) if residual else ()
+        layers = (
+            (
+                Conv(
+                    areas[a].cell.output_shape((4, 8, 8))[0]
+                    if areas[a].cell and not areas[a].output[0].sets_channels
+                    else 4
+                ),
+            )
+            if residual
+            else ()
+        )
         connections.append(vs.Connection(names[a], names[b], kind, delay, layers=layers, residual=residual))
     decoder = vs.Area("decoder", (GlobalPool(), Linear(3)))
     connections.append(vs.Connection(names[-1], "decoder", delay=draw(st.integers(0, 1))))
@@ -89,7 +104,12 @@ def specs(draw):
 
 presentations = st.one_of(
     st.just(vs.Constant()),
-    st.builds(vs.Flash, on=st.integers(1, 4), before=st.integers(0, 2), space=st.sampled_from(("pixels", "normalised"))),
+    st.builds(
+        vs.Flash,
+        on=st.integers(1, 4),
+        before=st.integers(0, 2),
+        space=st.sampled_from(("pixels", "normalised")),
+    ),
     st.builds(vs.Masked, on=st.integers(1, 3), mask=st.integers(1, 2), gap=st.integers(0, 1)),
     st.just(vs.Movie()),
 )
@@ -109,7 +129,10 @@ def shown(presentation: vs.Presentation, steps: int):
     torch.manual_seed(1)
     if presentation.is_movie:
         return torch.randn(3, steps, 2, 8, 8, dtype=torch.double)
-    return {"image": torch.randn(3, 2, 8, 8, dtype=torch.double), "mask": torch.randn(3, 2, 8, 8, dtype=torch.double)}
+    return {
+        "image": torch.randn(3, 2, 8, 8, dtype=torch.double),
+        "mask": torch.randn(3, 2, 8, 8, dtype=torch.double),
+    }
 
 
 @st.composite
@@ -132,7 +155,15 @@ def test_planned_equals_naive(net, presentation, steps, data) -> None:
     recorded = data.draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
     record = vs.Record(recorded, steps=data.draw(st.one_of(st.none(), st.just([steps - 1]))))
     remat = data.draw(st.booleans())
-    out = net(x, steps, presentation=presentation, record=record, readout=vs.PerStep(0), return_state=True, remat=remat)
+    out = net(
+        x,
+        steps,
+        presentation=presentation,
+        record=record,
+        readout=vs.PerStep(0),
+        return_state=True,
+        remat=remat,
+    )
     outputs, states = unroll(net, frames_of(net, presentation, x, steps))
 
     weights = {}

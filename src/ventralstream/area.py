@@ -13,7 +13,7 @@ from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.sequence import Sequence
 from ventralstream.layers.specs import Shape
 from ventralstream.plan import Traits
-from ventralstream.spec import Area, Connection, NetworkSpec, Shapes, drive_inputs, feedback_inputs
+from ventralstream.spec import Connection, NetworkSpec, Shapes, drive_inputs, feedback_inputs
 
 
 @dataclass(frozen=True)
@@ -66,21 +66,19 @@ class AreaModule(nn.Module):
         """Resizes and concatenates the feedback, and applies the cell's path for it."""
         assert self.cell is not None
         size = run.shapes.combined[self.spec.name][1:]
-        resized = [None if x is None else resize(x, size, c.resize) for x, c in zip(returned, self.feedbacks, strict=True)]
+        resized = [
+            None if x is None else resize(x, size, c.resize) for x, c in zip(returned, self.feedbacks, strict=True)
+        ]
         return self.cell.feedback(_concat(resized, self.feedback_channels, size))
 
-    def update(
-        self, step: int, drive: Drive, feedback: Tensor | None, state: State | None
-    ) -> tuple[Tensor, State]:
+    def update(self, step: int, drive: Drive, feedback: Tensor | None, state: State) -> tuple[Tensor, State]:
         """One step of the cell: (output, state)."""
         assert self.cell is not None
         if self.cell.feedback_entry == "update":
             return self.cell.update(drive, state, step, feedback=feedback)  # type: ignore[call-arg]
         return self.cell.update(drive, state, step)
 
-    def emit(
-        self, step: int, drive: Drive, feedback: Tensor | None, state: State | None
-    ) -> tuple[Tensor, None]:
+    def emit(self, step: int, drive: Drive, feedback: Tensor | None, state: State) -> tuple[Tensor, None]:
         """The output of a step whose state nobody reads."""
         assert self.cell is not None
         return self.cell.emit(drive, state, step, feedback), None

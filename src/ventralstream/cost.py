@@ -45,9 +45,7 @@ class Cost:
         return asdict(self)
 
 
-def cost(
-    spec: NetworkSpec, steps: int | None = None, presentation: Presentation | None = None
-) -> tuple[Cost, Program]:
+def cost(spec: NetworkSpec, steps: int | None = None, presentation: Presentation | None = None) -> tuple[Cost, Program]:
     """Counts what an unroll costs, and gives its program.
 
     Args:
@@ -124,7 +122,10 @@ def _kept_bytes(network: Network, request: Request, batch: int) -> int:
     def pack(x: torch.Tensor) -> torch.Tensor:
         storage = x.untyped_storage()
         if storage._cdata not in own:
-            kept[storage._cdata] = (storage.nbytes(), storage)  # held, so that no other storage gets its address
+            kept[storage._cdata] = (
+                storage.nbytes(),
+                storage,
+            )  # held, so that no other storage gets its address
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):

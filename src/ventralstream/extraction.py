@@ -108,9 +108,7 @@ def extract(
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise VentralError(f"steps is {steps!r}; expected a whole number of at least 1")
     if batch_size < 1 or workers < 0:
-        raise VentralError(
-            f"batch_size is {batch_size} and workers {workers}; expected at least 1 and at least 0"
-        )
+        raise VentralError(f"batch_size is {batch_size} and workers {workers}; expected at least 1 and at least 0")
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
     for segment in presentation.segments:
@@ -181,9 +179,7 @@ def extract(
     return Extraction(writer.out, writer.rows, skipped)
 
 
-def first_driven_steps(
-    net: Network, record: Record, presentation: Presentation, steps: int
-) -> dict[str, int]:
+def first_driven_steps(net: Network, record: Record, presentation: Presentation, steps: int) -> dict[str, int]:
     """The first step at which the image drives each recorded area, with this presentation.
 
     `Network.first_steps` is that for an image shown from step 0; here the image may come after a blank.

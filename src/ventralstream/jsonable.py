@@ -51,7 +51,7 @@ class Spec:
     tag: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        for name, hint in _hints(type(self)).items():
+        for name, hint in _hints(self.__class__).items():
             value = getattr(self, name)
             if not _fits(value, hint):
                 raise VentralError(_misfit(self.tag or type(self).__name__, name, value, hint))
@@ -95,9 +95,7 @@ def make(cls: type[Spec], options: Mapping[str, Any]) -> Any:
         if key not in fields:
             raise unknown("option", key, fields, f" of '{cls.tag}'")
     for name, field in fields.items():
-        has_default = (
-            field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-        )
+        has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
         if name not in options and not has_default:
             raise VentralError(f"'{cls.tag}' needs the option '{name}'")
     return cls(**options)
@@ -112,7 +110,7 @@ def _encode(value: Any) -> Any:
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
     return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
 

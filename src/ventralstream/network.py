@@ -122,11 +122,7 @@ class Network(nn.Module):
         self.first_steps = first_steps(spec)
         self.areas = _Named({a.name: AreaModule(spec, a.name, shapes) for a in spec.areas})
         self.transitions = _Named(
-            {
-                str(i): Transition(c, shapes.output[c.source])
-                for i, c in enumerate(spec.connections)
-                if c.layers
-            }
+            {str(i): Transition(c, shapes.output[c.source]) for i, c in enumerate(spec.connections) if c.layers}
         )
         initialise(self, spec.init)
         for area in spec.areas:
@@ -183,9 +179,7 @@ class Network(nn.Module):
         )
         program, shift = self.plan(request)
         results, full = self._run(program, stimulus, state, record, remat)
-        logits = torch.stack(
-            [full(results["output", self.spec.readout_area, t - shift]) for t in wanted], dim=1
-        )
+        logits = torch.stack([full(results["output", self.spec.readout_area, t - shift]) for t in wanted], dim=1)
         recordings = {}
         for name, ts in recorded.items():
             kind = "recorded state" if of_state else "recorded"
@@ -357,7 +351,7 @@ class Network(nn.Module):
         return steps
 
     def readout_steps(self, readout: Readout, stop: int, start: int = 0) -> range:
-        """The steps whose logits a readout needs in an unroll of steps start..stop-1; VentralError if there are none."""
+        """The steps whose logits a readout needs of steps start..stop-1; VentralError if there are none."""
         area = self.spec.area(self.spec.readout_area)
         if not area.exists(stop - 1):
             raise VentralError(

@@ -27,7 +27,19 @@ from ventralstream.errors import VentralError
 from ventralstream.presentation import Frame, Presentation
 from ventralstream.spec import IMAGE, Area, Connection, NetworkSpec, drive_inputs, feedback_inputs
 
-Op = Literal["frame", "zeros", "init", "carried", "carried_state", "transit", "drive", "feedback", "update", "emit", "output"]
+Op = Literal[
+    "frame",
+    "zeros",
+    "init",
+    "carried",
+    "carried_state",
+    "transit",
+    "drive",
+    "feedback",
+    "update",
+    "emit",
+    "output",
+]
 LEAVES = ("frame", "zeros", "init", "carried", "carried_state")
 Stage = tuple[str, str | int]  # ("drive" | "feedback" | "update" | "output", area) or ("transit", connection index)
 MAX_STACK = 32  # steps in one stacked call: beyond it nothing is gained, and memory is lost
@@ -247,9 +259,7 @@ class _Tracer:
     def run(self) -> None:
         """Traces all steps."""
         order = [self.spec.area(name) for name in self.spec.order()]
-        areas = [
-            (a, drive_inputs(self.spec, a.name), feedback_inputs(self.spec, a.name)) for a in order
-        ]
+        areas = [(a, drive_inputs(self.spec, a.name), feedback_inputs(self.spec, a.name)) for a in order]
         for step in range(self.request.start, self.request.stop):
             for area, inputs, feedbacks in areas:
                 self.at = (area.name, step)

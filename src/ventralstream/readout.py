@@ -106,7 +106,7 @@ class MaxConfidence(_Confident):
 @tagged("threshold")
 @dataclass(frozen=True)
 class Threshold(_Confident):
-    """The logits of the first step whose confidence reaches `threshold`; the most confident if none does ("dthresh")."""
+    """The logits of the first step as confident as `threshold`; the most confident one if none is ("dthresh")."""
 
     threshold: float = 0.9
 

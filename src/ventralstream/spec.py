@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ventralstream.cells.base import Cell
 
 IMAGE = "image"  # the source whose output is the frame shown at each step
+CONSTANT, LAST = Constant(), Last()
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -85,9 +86,7 @@ class Area(Spec):
         if self.window is not None:
             start, stop = self.window
             if start < 0 or (stop is not None and stop <= start):
-                raise VentralError(
-                    f"the window of area '{self.name}' is {self.window}; expected 0 <= start < stop"
-                )
+                raise VentralError(f"the window of area '{self.name}' is {self.window}; expected 0 <= start < stop")
         if any(isinstance(layer, AddInput) for layer in self.drive):
             raise VentralError(f"area '{self.name}' has 'add_input' in its drive; it belongs to the output")
 
@@ -185,8 +184,8 @@ class NetworkSpec(Spec):
     readout_area: str
     input_shape: tuple[int, int, int] = (3, 224, 224)
     steps: int = 16
-    presentation: Presentation = Constant()
-    readout: Readout = Last()
+    presentation: Presentation = CONSTANT
+    readout: Readout = LAST
     before_start: Literal["zeros", "silent"] = "zeros"
     dt_ms: float = 10.0
     init: Literal["torch", "convrnn", "cornet_s", "xavier", "he"] = "torch"
@@ -282,7 +281,6 @@ def spec_from_json(data: Any) -> NetworkSpec:
     Raises:
         VentralError: if it is not one, naming the culprit and the nearest valid name.
     """
-    import ventralstream.cells  # registers the cells' specs
 
     if isinstance(data, str):
         try:

@@ -95,9 +95,7 @@ class FeatureWriter:
         self.skipped: list[dict[str, str]] = []
         self._arrays: dict[str, Any] = {}
         if self.out.exists() and not overwrite:
-            raise VentralError(
-                f"'{self.out}' is there already; give another name, or overwrite=True (--overwrite)"
-            )
+            raise VentralError(f"'{self.out}' is there already; give another name, or overwrite=True (--overwrite)")
         if self.out.exists() and not _attributes(self.out):
             raise VentralError(f"'{self.out}' holds no features of ventralstream, so it is not replaced")
         if self.part.exists():
@@ -206,8 +204,7 @@ class FeatureWriter:
 
     def _missing(self, area: str) -> VentralError:
         return VentralError(
-            f"parts of area '{area}' are missing from '{self.part}';"
-            " start again with resume=False (--no-resume)"
+            f"parts of area '{area}' are missing from '{self.part}'; start again with resume=False (--no-resume)"
         )
 
     def _open(self, area: str) -> Any:

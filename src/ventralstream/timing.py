@@ -30,7 +30,12 @@ def first_steps(spec: NetworkSpec) -> dict[str, int]:
     Raises:
         VentralError: if it never does, because of the windows.
     """
-    horizon = 1 + sum(max(c.delay, 1) for c in spec.connections) + sum(a.start for a in spec.areas) + sum(c.arrives[0] for c in spec.connections)
+    horizon = (
+        1
+        + sum(max(c.delay, 1) for c in spec.connections)
+        + sum(a.start for a in spec.areas)
+        + sum(c.arrives[0] for c in spec.connections)
+    )
     driven = driven_steps(spec, horizon)
     for name, steps in driven.items():
         if True not in steps:

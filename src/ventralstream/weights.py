@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -20,7 +19,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes a file beside and renames it, so that a whole file is never replaced by half of one."""
     partial = path.with_name(path.name + ".part")
     partial.write_text(text)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def save_network(network: Network, folder: str | Path) -> None:
@@ -30,7 +29,7 @@ def save_network(network: Network, folder: str | Path) -> None:
     tensors = {k: v.detach().contiguous().cpu() for k, v in network.state_dict().items()}
     partial = folder / (TENSOR_FILE + ".part")
     save_file(tensors, partial)
-    os.replace(partial, folder / TENSOR_FILE)
+    partial.replace(folder / TENSOR_FILE)
     write_text(folder / SPEC_FILE, network.spec.to_text())
 
 
@@ -63,14 +62,20 @@ def load_tensors(network: Network, path: Path) -> None:
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise VentralError(f"'{path}' is not a whole safetensors file ({error}); it may be truncated") from None
     own = network.state_dict()
-    problems = [f"missing {k}" for k in own if k not in tensors]
-    problems += [f"left over {k}" for k in tensors if k not in own]
-    problems += [
-        f"{k} has shape {list(tensors[k].shape)}, expected {list(own[k].shape)}"
-        for k in own
-        if k in tensors and tensors[k].shape != own[k].shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 10} more" if len(problems) > 10 else ""
-        raise VentralError(f"'{path}' does not fit its spec: {'; '.join(problems[:10])}{more}")
+    problems = {
+        "missing": [k for k in own if k not in tensors],
+        "left over": [k for k in tensors if k not in own],
+        "misshapen": [
+            f"{k} {list(tensors[k].shape)}, expected {list(own[k].shape)}"
+            for k in own
+            if k in tensors and tensors[k].shape != own[k].shape
+        ],
+    }
+    told = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names]
+    if told:
+        raise VentralError(f"'{path}' does not fit its spec: {'; '.join(told)}")
     network.load_state_dict(tensors)
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

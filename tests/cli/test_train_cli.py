@@ -13,7 +13,8 @@ from ventralstream.cli import main
 from ventralstream.training.folder import open_run
 
 COMMAND = [sys.executable, "-c", "from ventralstream.cli import main; main()"]
-SMALL = "--data scenes --size 16 --subset 32 --val-subset 16 --batch-size 16 --threads 1".split()
+SMALL = ["--data", "scenes", "--size", "16", "--subset", "32", "--val-subset", "16"]
+SMALL += ["--batch-size", "16", "--threads", "1"]
 
 
 @pytest.fixture
@@ -33,12 +34,12 @@ def ventral(monkeypatch, capsys):
     return run
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+@pytest.fixture
+def run(tmp_path, ventral):
     """A trained run."""
-    out = tmp_path_factory.mktemp("runs") / "run"
-    args = ["train", "timedecay_shallow_cifar", *SMALL, "--epochs", "1", "--steps", "7", "--out", str(out)]
-    subprocess.run([*COMMAND, *args], check=True)
+    out = tmp_path / "trained"
+    code, _, said = ventral("train", "timedecay_shallow_cifar", *SMALL, "--epochs", 1, "--out", out)
+    assert code == 0, said
     return out
 
 
@@ -68,32 +69,28 @@ def test_train_evaluate_and_resume(tmp_path, ventral):
 
 def test_options_from_a_file(tmp_path, ventral):
     config = tmp_path / "options.yaml"
-    config.write_text(
-        "data: scenes\nsize: 16\nsubset: 16\nval-subset: 16\nbatch_size: 8\nepochs: 5\nthreads: 1"
-    )
+    config.write_text("data: scenes\nsize: 16\nsubset: 16\nval-subset: 16\nbatch_size: 8\nepochs: 5\nthreads: 1")
     out = tmp_path / "run"
-    code, _, said = ventral(
-        "train", "timedecay_shallow_cifar", "--config", config, "--epochs", 1, "--out", out
-    )
+    code, _, said = ventral("train", "timedecay_shallow_cifar", "--config", config, "--epochs", 1, "--out", out)
     assert code == 0, said
     recipe = open_run(out).recipe
     assert (recipe.epochs, recipe.batch_size, recipe.subset) == (1, 8, 16)
 
 
-def test_killed_for_real(tmp_path, run):
-    """The command line, SIGKILL in mid-epoch, and --resume give the weights of a run that was left in peace."""
-    command = [*COMMAND, "train"]
-    new = ["timedecay_shallow_cifar", *SMALL, "--epochs", "2", "--batch-size", "4", "--steps", "7"]
-    subprocess.run([*command, *new, "--out", str(tmp_path / "whole")], check=True)
+def test_killed_for_real(tmp_path, ventral):
+    """The command line, SIGKILL in mid-epoch, --resume: the weights of a run that was left in peace."""
+    new = ["train", "timedecay_shallow_cifar", *SMALL, "--epochs", "2", "--batch-size", "4", "--steps", "7"]
+    assert ventral(*new, "--out", tmp_path / "whole")[0] == 0
     out = tmp_path / "run"
-    process = subprocess.Popen([*command, *new, "--checkpoint-every", "0", "--out", str(out)])
+    process = subprocess.Popen([*COMMAND, *new, "--checkpoint-every", "0", "--out", str(out)])
     until = time.monotonic() + 120
     while not (out / "checkpoints").exists() or open_run(out).position < (0, 3):
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL and not open_run(out).complete
-    subprocess.run([*command, "--resume", str(out)], check=True)
+    code, printed, _ = ventral("train", "--resume", out)
+    assert code == 0 and "is complete: 2 epochs" in printed
     whole, resumed = (vs.load_network(folder).state_dict() for folder in (tmp_path / "whole", out))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 

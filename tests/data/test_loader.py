@@ -103,9 +103,7 @@ def test_folder_augmentation_belongs_to_seed_epoch_and_image(in_folder):
 def test_folder_evaluation_is_preprocessing_alone(in_folder):
     (images, labels), _, _ = collect(Loader(in_folder, 4, train=False))
     assert images.shape == (4, 3, 16, 16) and labels.tolist() == [0, 1, 2, 3]
-    assert torch.equal(
-        images, next(read_batches(in_folder.folder, in_folder.ids, 4, Preprocessing(16))).images
-    )
+    assert torch.equal(images, next(read_batches(in_folder.folder, in_folder.ids, 4, Preprocessing(16))).images)
 
 
 @pytest.mark.parametrize("kind", ["memory", "folder"])
@@ -142,9 +140,7 @@ def test_a_state_of_other_batches_is_refused(change):
     state = Loader(in_memory(), 4, train=True).state_dict()
     options = {"data": in_memory(), "batch_size": 4, "seed": 0} | change
     with pytest.raises(VentralError, match="must go on so"):
-        Loader(options["data"], options["batch_size"], train=True, seed=options["seed"]).load_state_dict(
-            state
-        )
+        Loader(options["data"], options["batch_size"], train=True, seed=options["seed"]).load_state_dict(state)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

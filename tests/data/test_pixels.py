@@ -19,9 +19,7 @@ def test_crops_are_windows_of_the_image_in_black():
     after = random_crop(before, 2, generator(3))
     shifts = set()
     for old, new in zip(F.pad(before, (2, 2, 2, 2)), after, strict=True):
-        places = [
-            (y, x) for y in range(5) for x in range(5) if torch.equal(old[:, y : y + 7, x : x + 9], new)
-        ]
+        places = [(y, x) for y in range(5) for x in range(5) if torch.equal(old[:, y : y + 7, x : x + 9], new)]
         assert len(places) == 1
         shifts.update(places)
     assert len(shifts) > 15  # of 25: all are possible, and 64 were drawn

@@ -122,9 +122,7 @@ def test_folders_that_do_not_fit(folder, tmp_path, picture):
 def test_subset_is_the_first_of_a_seeded_permutation(cifar, folder):
     root = cifar("cifar10")
     whole = load_set("cifar10", root)
-    ten, four, other = (
-        load_set("cifar10", root, subset=n, seed=s).images for n, s in ((10, 1), (4, 1), (10, 2))
-    )
+    ten, four, other = (load_set("cifar10", root, subset=n, seed=s).images for n, s in ((10, 1), (4, 1), (10, 2)))
     assert torch.equal(ten[:4], four) and not torch.equal(ten, other)
     rows = [[torch.equal(image, w) for w in whole.images].index(True) for image in ten]
     assert len(set(rows)) == 10 and rows != sorted(rows)

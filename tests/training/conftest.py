@@ -21,9 +21,7 @@ def spec() -> NetworkSpec:
         Area("it", (Conv(6, 3, 2), Dropout(0.3)), GRU()),
         Area("decoder", (GlobalPool(), Linear(10))),
     ]
-    return NetworkSpec(
-        "small", tuple(areas), chain(areas), "decoder", (1, 32, 32), 5, mean=(0.5,), std=(0.5,)
-    )
+    return NetworkSpec("small", tuple(areas), chain(areas), "decoder", (1, 32, 32), 5, mean=(0.5,), std=(0.5,))
 
 
 @pytest.fixture

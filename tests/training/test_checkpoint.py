@@ -76,9 +76,7 @@ def test_a_truncated_one_is_one_sentence(tmp_path, file, part):
     write_checkpoint(tmp_path / "one", CONTENT)
     data = (tmp_path / "one" / file).read_bytes()
     (tmp_path / "one" / file).write_bytes(data[: int(len(data) * part)])
-    with pytest.raises(
-        VentralError, match=r"^the checkpoint '.*one' is broken, .* delete its folder"
-    ) as error:
+    with pytest.raises(VentralError, match=r"^the checkpoint '.*one' is broken, .* delete its folder") as error:
         read_checkpoint(tmp_path / "one")
     assert "\n" not in str(error.value)
 

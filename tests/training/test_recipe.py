@@ -48,15 +48,10 @@ def test_schedules():
     cosine = factors(shape="cosine")
     assert cosine[0] == 1 and cosine[20] == pytest.approx(0.5) and 0 < cosine[-1] < 0.01
     once = factors(shape="onecycle")
-    assert (
-        max(once) == once[11] == 1 and once[0] == pytest.approx(1 / 12) and once[-1] == pytest.approx(1 / 28)
-    )
+    assert max(once) == once[11] == 1 and once[0] == pytest.approx(1 / 12) and once[-1] == pytest.approx(1 / 28)
     assert once == sorted(once[:12]) + sorted(once[12:], reverse=True)
     warm = factors(shape="cosine", warmup=0.5)
-    assert (
-        warm[:4] == pytest.approx([c * (i + 1) / 5 for i, c in enumerate(cosine[:4])])
-        and warm[5:] == cosine[5:]
-    )
+    assert warm[:4] == pytest.approx([c * (i + 1) / 5 for i, c in enumerate(cosine[:4])]) and warm[5:] == cosine[5:]
     assert factors(batches=1, epochs=1, shape="onecycle") == [1.0]
 
 

@@ -34,9 +34,8 @@ def test_a_run_leaves_what_it_takes_to_understand_and_use_it(whole, spec, recipe
     network = vs.load_network(whole)
     assert network.spec.areas == spec.areas and network.spec.steps == 5
     assert network.spec.mean == (0.3,) and network.spec.input_shape == (1, 16, 16)
-    assert (
-        network.areas["v1"].drive_layers.layers[1].norms[0].num_batches_tracked == 12 * 3
-    )  # at 3 steps a batch
+    norm = network.areas["v1"].drive_layers.layers[1].norms[0]
+    assert norm.num_batches_tracked == 12 * 3  # it runs at 3 of the 5 steps: later ones reach no logits
     first = build(network.spec, recipe.seed).state_dict()
     assert not torch.equal(
         first["areas.it.cell.candidate.conv.weight"],
@@ -46,7 +45,7 @@ def test_a_run_leaves_what_it_takes_to_understand_and_use_it(whole, spec, recipe
     assert run.recipe == recipe and run.place == place and run.complete
     assert run.data.classes == tuple("0123456789")
     (session,) = json.loads((whole / "run.json").read_text())["sessions"]
-    assert session["packages"]["torch"] == torch.__version__ and session["command"] == sys.argv
+    assert torch.__version__.startswith(session["packages"]["torch"]) and session["command"] == sys.argv
     assert any((whole / "tensorboard").glob("events.out.tfevents.*"))
     assert not [p for p in whole.rglob("*") if p.suffix in (".ckpt", ".pt", ".pkl", ".part")]
 
@@ -74,9 +73,7 @@ def test_an_interrupted_run_goes_on_exactly(tmp_path, after, whole, spec, recipe
     assert len(json.loads((out / "run.json").read_text())["sessions"]) == 2
 
 
-def test_a_run_interrupted_again_and_again_goes_on_exactly(
-    tmp_path, whole, spec, recipe, place, stop, weights
-):
+def test_a_run_interrupted_again_and_again_goes_on_exactly(tmp_path, whole, spec, recipe, place, stop, weights):
     out = tmp_path / "run"
     with pytest.raises(RuntimeError):
         train(spec, recipe, out, place=place, callbacks=[stop(2)])
@@ -114,9 +111,7 @@ def test_a_complete_run_says_so_and_changes_nothing(whole, weights):
     before = weights(whole)
     rows = (whole / "metrics.csv").read_text()
     result = resume(whole)
-    assert (
-        result.was_complete and list(result.accuracy) == [2, 3, 4] and result.decision == result.accuracy[4]
-    )
+    assert result.was_complete and list(result.accuracy) == [2, 3, 4] and result.decision == result.accuracy[4]
     assert_same_weights(before, weights(whole))
     assert (whole / "metrics.csv").read_text() == rows
 
@@ -173,9 +168,7 @@ def test_a_registered_model_is_made_for_the_set_and_learns(tmp_path, recipe, pla
         readout=vs.PerStep(),
     )
     network = vs.load_network(tmp_path / "run")
-    assert (
-        network.spec.steps == 7 and network.spec.readout == vs.PerStep() and list(result.accuracy) == [5, 6]
-    )
+    assert network.spec.steps == 7 and network.spec.readout == vs.PerStep() and list(result.accuracy) == [5, 6]
     rows = [row for row in read_rows(tmp_path / "run" / "metrics.csv") if row["train_accuracy_epoch"]]
     assert float(rows[0]["train_accuracy_epoch"]) < 0.5 < float(rows[-1]["train_accuracy_epoch"])
 
@@ -219,9 +212,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, model, changes, 
 
 def test_misfits_are_refused(tmp_path, spec, recipe, whole):
     out = tmp_path / "run"
-    with pytest.raises(
-        VentralError, match="2 steps are too few to train 'small': .* at step 2, so 3 are needed"
-    ):
+    with pytest.raises(VentralError, match=r"2 steps are too few to train 'small': .* at step 2, so 3 are needed"):
         train(spec, recipe, out, steps=2)
     seven = vs.model_spec("ff_shallow_cifar", num_classes=7).area("decoder")
     with pytest.raises(VentralError, match="'small' tells 7 classes apart, 'scenes' has 10"):
@@ -229,7 +220,7 @@ def test_misfits_are_refused(tmp_path, spec, recipe, whole):
     with pytest.raises(VentralError, match="batch of 8 images cannot be shared by 3 devices"):
         train(spec, recipe, out, place=Place(devices=3))
     assert not out.exists()
-    with pytest.raises(VentralError, match=f"carry on with --resume {whole}, or choose another one"):
+    with pytest.raises(VentralError, match=rf"carry on with --resume {whole}, or choose another one"):
         train(spec, recipe, whole)
     with pytest.raises(VentralError, match=r"not a training run: there is no recipe\.json in it"):
         resume(tmp_path)

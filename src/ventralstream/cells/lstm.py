@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from ventralstream.cells.base import Cell, Drive, State
 from ventralstream.cells.registry import register_cell
+from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.specs import Conv, Norm, Shape
-from ventralstream.errors import VentralError
 from ventralstream.spec import CellSpec
 
 
@@ -29,9 +29,9 @@ class LSTMCell(Cell):
         self.channels = spec.channels or shape[0]
         self.from_input = Conv2d(Conv(4 * self.channels, spec.kernel), shape[0])
         self.from_state = Conv2d(Conv(4 * self.channels, spec.kernel, bias=False), self.channels)
+        norm = Norm("layer", eps=1e-12)
         names = ("input", "transform", "forget", "output", "state")
-        make = lambda: StepNorm(Norm("layer", eps=1e-12), self.channels)  # noqa: E731
-        self.norms = nn.ModuleDict({n: make() for n in names}) if spec.layer_norm else None
+        self.norms = nn.ModuleDict({n: StepNorm(norm, self.channels) for n in names}) if spec.layer_norm else None
         # in the order input, forget, output
         self.peepholes = nn.Parameter(torch.zeros(3, self.channels, *shape[1:])) if spec.peepholes else None
 

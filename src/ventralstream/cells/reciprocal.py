@@ -7,7 +7,7 @@ see `ventralstream.models.convrnn`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,17 +44,14 @@ class JointConv(nn.Module):
 
     def part(self, x: Tensor | None, index: int) -> Tensor | None:
         """The output of one convolution alone; of None, which stands for zeros, its bias (None if it has none)."""
-        conv = self.convs[0 if self.joined else index]
+        conv = cast(Conv2d, self.convs[0 if self.joined else index])
         begin = sum(self.sizes[:index]) if self.joined else 0
         rows = slice(begin, begin + self.sizes[index])
         last = conv.pointwise if conv.spec.separable else conv.conv
         bias = None if last.bias is None else last.bias[rows]
         if x is None:
             return None if bias is None else bias.view(1, -1, 1, 1)
-        if conv.spec.separable:
-            result: Tensor = conv(x)
-            return result
-        return conv.convolve(x, last.weight[rows], bias)
+        return cast(Tensor, conv(x)) if conv.spec.separable else conv.convolve(x, last.weight[rows], bias)
 
 
 class ReciprocalCell(Cell):
@@ -123,7 +120,7 @@ class ReciprocalCell(Cell):
             parts.append(sum(into_cell[1:], into_cell[0]))
         into_out = x if self.input_to_out is None else self.input_to_out(x)
         if s.out_residual:
-            into_out = into_out + (raw if self.residual_to_out is None else self.residual_to_out(raw))
+            into_out = into_out + (self.residual_to_out(raw) if self.residual_to_out is not None else raw)  # type: ignore[operator]
         parts.append(into_out)
         if self.residual_to_gate is not None:
             parts.append(self.residual_to_gate(raw))
@@ -175,7 +172,8 @@ class ReciprocalCell(Cell):
         if feedback is not None and s.feedback_to == "out":
             into_out = into_out + feedback
         if s.cell_to_out:
-            into_out, gate = _sum(into_out, from_cell), to_gate
+            gate = to_gate
+            into_out = into_out if from_cell is None else into_out + from_cell
         else:
             gate = _sum(from_cell, to_gate)
         return self._next(h, tau, into_out, gate, self.out_norm, s.out_activation, step)
@@ -212,8 +210,8 @@ def _factor(x: Tensor | None, activation: ActivationName, offset: float, multipl
     if activation == "sigmoid" and offset == -multiplier:  # a - a sig(x) = a sig(-x): one tensor less to keep
         value = torch.sigmoid(-x)
         return value if offset == 1 else offset * value
-    value = offset + multiplier * ACTIVATIONS[activation](x)
-    return value
+    factor: Tensor = offset + multiplier * ACTIVATIONS[activation](x)
+    return factor
 
 
 @register_cell("reciprocal")

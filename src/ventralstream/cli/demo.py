@@ -32,9 +32,9 @@ def demo(
 ) -> None:
     """Train three small networks on cluttered digits and tell whether recurrence helped.
 
-    A Reciprocal Gated network, the same network unrolled for its fewest steps, and a feedforward network with as
-    many parameters learn to name handwritten digits in clutter. What comes out is a report to open in a browser.
-    It takes about three minutes on two processor cores, needs no graphics card, and downloads nothing.
+    A Reciprocal Gated network, the same network unrolled for its fewest steps, and a feedforward network with
+    as many parameters learn to name handwritten digits in clutter. What comes out is a report to open in a
+    browser. It takes about three minutes on two processor cores, without a graphics card or a download.
     """
     from rich.console import Console
 

@@ -43,9 +43,7 @@ def evaluate(
         help="Image set, with the same classes: cifar10, cifar100, folder or scenes.",
         show_default="as in training",
     ),
-    root: str | None = typer.Option(
-        None, help="Folder that holds the image set.", show_default="as in training"
-    ),
+    root: str | None = typer.Option(None, help="Folder that holds the image set.", show_default="as in training"),
     subset: int | None = typer.Option(None, help="Take only so many images.", show_default="all"),
     batch_size: int = typer.Option(250, help="Images at a time."),
     threads: int | None = typer.Option(None, help="Processor threads to use.", show_default="torch's choice"),
@@ -121,9 +119,7 @@ def readout_of(name: str) -> Readout:
     return readout
 
 
-def _held_out(
-    folder: RunFolder, data: str | None, root: str | None, subset: int | None
-) -> MemorySet | FolderSet:
+def _held_out(folder: RunFolder, data: str | None, root: str | None, subset: int | None) -> MemorySet | FolderSet:
     """The images to evaluate on, preprocessed as in the training."""
     from ventralstream.data import load_set
 

@@ -23,17 +23,11 @@ def extract(
         ),
     ],
     images: Annotated[Path, typer.Option(help="Folder of images, at any depth.")],
-    areas: Annotated[
-        str, typer.Option(help="Areas to record, e.g. 'conv3,conv5' (see `ventral show MODEL`).")
-    ],
+    areas: Annotated[str, typer.Option(help="Areas to record, e.g. 'conv3,conv5' (see `ventral show MODEL`).")],
     out: Annotated[Path, typer.Option(help="The zarr store to write, e.g. features.zarr.")],
     steps: int | None = typer.Option(None, help="Steps to unroll.", show_default="the model's"),
-    record_steps: str | None = typer.Option(
-        None, help="Steps to keep, e.g. '5,6,10-15'.", show_default="all"
-    ),
-    reduce: str = typer.Option(
-        "none", help="Of each map: none (keep it), mean or max (over space), or flatten."
-    ),
+    record_steps: str | None = typer.Option(None, help="Steps to keep, e.g. '5,6,10-15'.", show_default="all"),
+    reduce: str = typer.Option("none", help="Of each map: none (keep it), mean or max (over space), or flatten."),
     of: str = typer.Option("output", help="Record each area's output, or the state of its cell."),
     presentation: str | None = typer.Option(
         None,
@@ -42,18 +36,14 @@ def extract(
     ),
     batch_size: int = typer.Option(16, help="Images at a time: fewer need less memory."),
     dtype: str = typer.Option("float32", help="Numbers on disk: float32, or float16 (half the space)."),
-    size: int | None = typer.Option(
-        None, help="Height and width of the images in pixels.", show_default="the model's"
-    ),
+    size: int | None = typer.Option(None, help="Height and width of the images in pixels.", show_default="the model's"),
     resize: str | None = typer.Option(
         None,
         help="crop (shorter side, then the central square) or squash (the whole image).",
         show_default="as a run's images were; else crop",
     ),
     workers: int = typer.Option(2, help="Threads that decode images while the model runs."),
-    seed: int | None = typer.Option(
-        None, help="Seed of the fresh weights of a registered model.", show_default="0"
-    ),
+    seed: int | None = typer.Option(None, help="Seed of the fresh weights of a registered model.", show_default="0"),
     device: str = typer.Option("auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps, ..."),
     resume: bool = typer.Option(True, help="Carry on an unfinished extraction, or start it again."),
     overwrite: bool = typer.Option(False, help="Replace a finished store."),

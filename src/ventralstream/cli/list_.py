@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import typer
 
@@ -22,7 +23,7 @@ def list_(
     names = list_models(pattern)
     if not names:
         raise unknown("model", pattern, list_models())
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in names:
         spec = model_spec(name)
         rows.append(
@@ -39,16 +40,15 @@ def list_(
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    table = Table("model", "family", "parameters", "steps", "first logits", "size", "what it is", box=None)
+    table = Table("model", "family", "parameters", "steps", "first logits", "input", box=None, pad_edge=False)
     for row in rows:
-        parameters = f"{int(row['parameters']) / 1e6:.2f} M"
         table.add_row(
-            str(row["name"]),
-            str(row["family"]),
-            parameters,
+            row["name"],
+            row["family"],
+            f"{row['parameters'] / 1e6:.2f} M",
             str(row["steps"]),
             f"step {row['first_logits']}",
-            str(row["input_size"]),
-            str(row["summary"]),
+            f"{row['input_size']} px",
         )
     Console().print(table)
+    typer.echo("\n`ventral show MODEL` tells more of each.")

@@ -26,9 +26,7 @@ def show(
     spec = find_spec(model)
     counted, program = cost(spec, steps)
     if as_json:
-        fates = {
-            a.name: [program.fates[a.name, t] for t in range(program.request.stop)] for a in spec.areas
-        }
+        fates = {a.name: [program.fates[a.name, t] for t in range(program.request.stop)] for a in spec.areas}
         data = {"model": spec.name, "steps": program.request.stop, **counted.to_json(), "fates": fates}
         typer.echo(json.dumps({**data, "spec": spec.to_json()}, indent=1))
         return
@@ -37,7 +35,9 @@ def show(
 
     console = Console(highlight=False)
     last_ms = (program.request.stop - 1) * spec.dt_ms
-    console.print(f"[bold]{spec.name}[/]  {program.request.stop} steps of {spec.dt_ms:g} ms (the last at {last_ms:g} ms)\n")
+    console.print(
+        f"[bold]{spec.name}[/]  {program.request.stop} steps of {spec.dt_ms:g} ms (the last at {last_ms:g} ms)\n"
+    )
     console.print(_areas(spec))
     console.print(_unroll(program))
     ratio = counted.flops_planned / counted.flops_naive

@@ -18,27 +18,21 @@ if TYPE_CHECKING:
 
 WHAT, HOW, WHERE = "What to train", "How", "Where"
 
-OUT = typer.Option(
-    None, help="Folder for the run: weights, recipe, metrics, checkpoints. Must be new or empty."
-)
-RESUME = typer.Option(
-    None, help="Folder of a run that was interrupted: carries it on. Nothing else is needed."
-)
+OUT = typer.Option(None, help="Folder for the run: weights, recipe, metrics, checkpoints. Must be new or empty.")
+RESUME = typer.Option(None, help="Folder of a run that was interrupted: carries it on. Nothing else is needed.")
 
 
 def train(
     context: typer.Context,
     model: str | None = typer.Argument(
         None,
-        help="A registered model (see `ventral list`), the path of a spec.json, or the folder of a saved network"
-        " to train on. Not needed with --resume.",
+        help="A registered model (see `ventral list`), the path of a spec.json, or the folder of a saved"
+        " network to train on. Not needed with --resume.",
         show_default=False,
     ),
     out: Path | None = OUT,
     resume: Path | None = RESUME,
-    data: str = typer.Option(
-        Recipe.data, help="Image set: cifar10, cifar100, folder or scenes.", rich_help_panel=WHAT
-    ),
+    data: str = typer.Option(Recipe.data, help="Image set: cifar10, cifar100, folder or scenes.", rich_help_panel=WHAT),
     root: str | None = typer.Option(
         None, help="Folder that holds the image set (none for scenes).", rich_help_panel=WHAT
     ),
@@ -49,9 +43,7 @@ def train(
         rich_help_panel=WHAT,
     ),
     subset: int | None = typer.Option(None, help="Train on so many images only.", rich_help_panel=WHAT),
-    val_subset: int | None = typer.Option(
-        None, help="Validate on so many images only.", rich_help_panel=WHAT
-    ),
+    val_subset: int | None = typer.Option(None, help="Validate on so many images only.", rich_help_panel=WHAT),
     steps: int | None = typer.Option(
         None, help="Steps to unroll the network for.", show_default="the model's", rich_help_panel=WHAT
     ),
@@ -63,12 +55,8 @@ def train(
         show_default="the model's",
         rich_help_panel=WHAT,
     ),
-    epochs: int = typer.Option(
-        Recipe.epochs, help="Passes through the training images.", rich_help_panel=HOW
-    ),
-    batch_size: int = typer.Option(
-        Recipe.batch_size, help="Images in a batch, over all devices.", rich_help_panel=HOW
-    ),
+    epochs: int = typer.Option(Recipe.epochs, help="Passes through the training images.", rich_help_panel=HOW),
+    batch_size: int = typer.Option(Recipe.batch_size, help="Images in a batch, over all devices.", rich_help_panel=HOW),
     optimizer: str = typer.Option(
         Recipe.optimizer.tag, help="sgd (with Nesterov momentum) or adamw.", rich_help_panel=HOW
     ),
@@ -100,9 +88,7 @@ def train(
         Schedule.drop_every, help="Epochs between the drops of the schedule step.", rich_help_panel=HOW
     ),
     drop: float = typer.Option(Schedule.drop, help="Factor of each of these drops.", rich_help_panel=HOW),
-    clip: float = typer.Option(
-        Recipe.clip, help="Largest norm of the gradient; 0 for no limit.", rich_help_panel=HOW
-    ),
+    clip: float = typer.Option(Recipe.clip, help="Largest norm of the gradient; 0 for no limit.", rich_help_panel=HOW),
     label_smoothing: float = typer.Option(
         Recipe.label_smoothing,
         help="Part of the target's probability that is spread over all classes.",
@@ -117,9 +103,7 @@ def train(
     remat: bool = typer.Option(
         Recipe.remat, "--remat", help="Recompute activations: less memory, more time.", rich_help_panel=HOW
     ),
-    compile: bool = typer.Option(
-        Recipe.compile, "--compile", help="Compile with torch.compile.", rich_help_panel=HOW
-    ),
+    compile: bool = typer.Option(Recipe.compile, "--compile", help="Compile with torch.compile.", rich_help_panel=HOW),
     accelerator: str = typer.Option(
         Place.accelerator, help="auto (a GPU if there is one), cpu or gpu.", rich_help_panel=WHERE
     ),
@@ -127,9 +111,7 @@ def train(
     threads: int | None = typer.Option(
         None, help="Processor threads to use.", show_default="torch's choice", rich_help_panel=WHERE
     ),
-    workers: int = typer.Option(
-        Place.workers, help="Processes that decode images, for folder.", rich_help_panel=WHERE
-    ),
+    workers: int = typer.Option(Place.workers, help="Processes that decode images, for folder.", rich_help_panel=WHERE),
     checkpoint_every: float = typer.Option(
         Place.checkpoint_every,
         help="Seconds between checkpoints; one is made after each epoch in any case.",
@@ -153,9 +135,7 @@ def train(
     given = {name for name in context.params if _is_given(context, name)} - {"resume", "config"}
     if resume is not None:
         if fixed := sorted(given - set(place)):
-            options = ", ".join(
-                name.upper() if name == "model" else f"--{name.replace('_', '-')}" for name in fixed
-            )
+            options = ", ".join(name.upper() if name == "model" else f"--{name.replace('_', '-')}" for name in fixed)
             raise VentralError(f"--resume carries on with the run's own recipe; leave out {options}")
         _resume(resume, {name: value for name, value in place.items() if name in given})
         return
@@ -173,9 +153,7 @@ def train(
         "epochs": epochs,
         "batch_size": batch_size,
         "optimizer": make(OPTIMIZERS[optimizer], {k: v for k, v in chosen.items() if v is not None}),
-        "schedule": make(
-            Schedule, {"shape": schedule, "warmup": warmup, "drop_every": drop_every, "drop": drop}
-        ),
+        "schedule": make(Schedule, {"shape": schedule, "warmup": warmup, "drop_every": drop_every, "drop": drop}),
         "clip": clip or None,
         "label_smoothing": label_smoothing,
         "precision": precision,
@@ -186,18 +164,15 @@ def train(
     _train(model, make(Recipe, recipe), make(Place, place), out, steps, readout)
 
 
-def _train(
-    model: str, recipe: Recipe, place: Place, out: Path, steps: int | None, readout: str | None
-) -> None:
+def _train(model: str, recipe: Recipe, place: Place, out: Path, steps: int | None, readout: str | None) -> None:
     from rich.console import Console
 
     from ventralstream.training import run
 
     how = None if readout is None else readout_of(readout)
-    result = run.train(
-        model, recipe, out, place=place, steps=steps, readout=how, console=Console(stderr=True)
-    )
-    _summarise(result)
+    result = run.train(model, recipe, out, place=place, steps=steps, readout=how, console=Console(stderr=True))
+    if run.is_first_process():
+        _summarise(result)
 
 
 def _resume(out: Path, place: dict[str, Any]) -> None:
@@ -207,7 +182,8 @@ def _resume(out: Path, place: dict[str, Any]) -> None:
     from ventralstream.training.folder import open_run
 
     result = run.resume(out, place=open_run(out).place.replace(**place), console=Console(stderr=True))
-    _summarise(result)
+    if run.is_first_process():
+        _summarise(result)
 
 
 def _summarise(result: Result) -> None:
@@ -216,9 +192,7 @@ def _summarise(result: Result) -> None:
     state = "was complete already" if result.was_complete else "is complete"
     epochs = f"{result.epochs} epoch{'s' if result.epochs > 1 else ''}"
     console = Console()
-    console.print(
-        f"'{result.folder}' {state}: {epochs}. Validation accuracy after the last one:", soft_wrap=True
-    )
+    console.print(f"'{result.folder}' {state}: {epochs}. Validation accuracy after the last one:", soft_wrap=True)
     rows = [(step, step * result.dt_ms, accuracy) for step, accuracy in result.accuracy.items()]
     console.print(accuracy_table(rows))
     console.print(f"the network's readout: {result.decision:.1%}")

@@ -142,9 +142,7 @@ def open_image(path: Path, channels: int) -> Image.Image:
             return _to_8_bits(image).convert("RGB" if channels == 3 else "L")
     except UnidentifiedImageError:
         reason = "it is not an image"
-    except (
-        Exception
-    ) as error:  # decoders fail in many ways: OSError, SyntaxError, ValueError, struct.error, ...
+    except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, ValueError, struct.error, ...
         reason = str(error) or type(error).__name__
     raise VentralError(f"cannot read '{path}': {reason}.")
 
@@ -200,9 +198,7 @@ def _read_batches(
         except VentralError as error:
             return Skipped(id_, str(error))
 
-    nothing = torch.zeros(
-        (0, preprocessing.channels, preprocessing.size, preprocessing.size), dtype=torch.uint8
-    )
+    nothing = torch.zeros((0, preprocessing.channels, preprocessing.size, preprocessing.size), dtype=torch.uint8)
     outcomes = _map_ahead(read, (ids[i] for i in range(start, len(ids))), workers, ahead=batch_size)
     readable = 0
     for first in range(start, len(ids), batch_size):
@@ -213,9 +209,7 @@ def _read_batches(
         readable += len(pixels)
         yield Batch(preprocessing.normalise(torch.stack(pixels) if pixels else nothing), read_ids, skipped)
     if start == 0 and readable == 0:
-        raise VentralError(
-            f"none of the {len(ids)} images in '{folder}' can be read; e.g. {skipped[0].reason}"
-        )
+        raise VentralError(f"none of the {len(ids)} images in '{folder}' can be read; e.g. {skipped[0].reason}")
 
 
 def _map_ahead(function: Callable[[A], B], items: Iterable[A], workers: int, ahead: int) -> Iterator[B]:

@@ -139,9 +139,7 @@ class Loader:
         """
         for name, value in self._identity().items():
             if state[name] != value:
-                raise VentralError(
-                    f"this epoch was begun with {name} = {state[name]} and must go on so, got {value}."
-                )
+                raise VentralError(f"this epoch was begun with {name} = {state[name]} and must go on so, got {value}.")
         self.epoch = state["epoch"]
         self._start = self._done = state["batches_done"]
 

@@ -120,9 +120,7 @@ def _uniform(rng: np.random.Generator, shape: tuple[int, ...], low: float, high:
     return torch.from_numpy(rng.uniform(low, high, shape)).float()
 
 
-def _pose(
-    rng: np.random.Generator, count: int, scale: tuple[float, float], shift: float, turn: float = 0.15
-) -> Tensor:
+def _pose(rng: np.random.Generator, count: int, scale: tuple[float, float], shift: float, turn: float = 0.15) -> Tensor:
     """Draws the affine maps `[count, 2, 3]` from scene to scan that `F.affine_grid` takes.
 
     `scale` is the width of a scan in scenes, `shift` how far its centre lies at most from the scene's (in

@@ -133,9 +133,7 @@ class FolderSet:
         """Reads batches of images as `ventralstream.data.loader.Source` says."""
         rows = (rows.tolist() for _, rows in batches)
         # With a generator of its own the reader leaves the global random state alone.
-        reader = DataLoader(
-            _Files(self, key), batch_sampler=rows, num_workers=workers, generator=generator(0)
-        )
+        reader = DataLoader(_Files(self, key), batch_sampler=rows, num_workers=workers, generator=generator(0))
         try:
             yield from reader
         except VentralError as error:
@@ -211,9 +209,7 @@ def load_set(
     if split not in _SPLITS:
         raise unknown("split", split, _SPLITS, f" of '{name}'")
     if seed < 0 or (subset is not None and subset < 1):
-        raise VentralError(
-            f"a set needs a seed of 0 or more and a subset of 1 or more, got {seed} and {subset}."
-        )
+        raise VentralError(f"a set needs a seed of 0 or more and a subset of 1 or more, got {seed} and {subset}.")
     if name == "scenes":
         return _scenes(split, size, subset, seed, (0, 1, 2, 3) if clutter is None else clutter)
     if clutter is not None:
@@ -225,9 +221,7 @@ def load_set(
     return _cifar(name, Path(root), split, size, subset, seed)
 
 
-def _scenes(
-    split: Split, size: int | None, count: int | None, seed: int, clutter: Sequence[int]
-) -> MemorySet:
+def _scenes(split: Split, size: int | None, count: int | None, seed: int, clutter: Sequence[int]) -> MemorySet:
     made = compose_scenes(
         _SCENES[split] if count is None else count,
         split="train" if split == "train" else "test",
@@ -248,15 +242,12 @@ def _cifar(name: str, root: Path, split: Split, size: int | None, subset: int | 
     get = f"torchvision.datasets.{dataset.__name__}({str(root)!r}, download=True)"
     files = [file for file, _ in (*dataset.train_list, *dataset.test_list)] + [dataset.meta["filename"]]
     if missing := [file for file in files if not (folder / file).is_file()]:
-        raise VentralError(
-            f"'{name}' was expected in '{folder}', but there is no '{missing[0]}'; get it with {get}."
-        )
+        raise VentralError(f"'{name}' was expected in '{folder}', but there is no '{missing[0]}'; get it with {get}.")
     try:  # torchvision unpickles only files whose checksums are the published ones
         data = dataset(root, train=split == "train", download=False)
     except RuntimeError:
         raise VentralError(
-            f"the files of '{name}' in '{folder}' are damaged (their checksums are wrong); "
-            f"delete them and call {get}."
+            f"the files of '{name}' in '{folder}' are damaged (their checksums are wrong); delete them and call {get}."
         ) from None
     info = SetInfo(name, tuple(data.classes), Preprocessing(32, mean, std, "squash"))
     rows = _rows(len(data.targets), subset, seed, name)
@@ -277,9 +268,7 @@ def _folder(root: Path, split: Split, size: int | None, subset: int | None, seed
     number = {name: i for i, name in enumerate(classes)}
     found = [(id_, number[id_.split("/")[0]]) for id_ in list_images(folder) if id_.split("/")[0] in number]
     if not found:
-        raise VentralError(
-            f"no image in '{folder}' is in a class folder, such as '{folder / 'cat' / '1.jpg'}'."
-        )
+        raise VentralError(f"no image in '{folder}' is in a class folder, such as '{folder / 'cat' / '1.jpg'}'.")
     if split == "train" and (empty := set(range(len(classes))) - {label for _, label in found}):
         raise VentralError(f"there is no image of the class '{classes[min(empty)]}' in '{folder}'.")
     kept = [found[row] for row in _rows(len(found), subset, seed, str(folder)).tolist()]

@@ -58,9 +58,7 @@ def paired_difference(
         resamples: How many.
     """
     if ours.shape != theirs.shape or ours.ndim != 2:
-        raise VentralError(
-            f"answers of shapes {ours.shape} and {theirs.shape} cannot be paired; expected [N, L] twice"
-        )
+        raise VentralError(f"answers of shapes {ours.shape} and {theirs.shape} cannot be paired; expected [N, L] twice")
     return bootstrap_mean(ours.astype(int) - theirs.astype(int), seed, resamples)
 
 

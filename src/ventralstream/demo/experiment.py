@@ -66,9 +66,7 @@ class Settings:
 
 def quick(seed: int = 0) -> Settings:
     """The tiny version."""
-    return Settings(
-        seed, updates=30, batch=32, test_scenes=100, steps=9, channels=(8, 8, 8, 8, 8), quick=True
-    )
+    return Settings(seed, updates=30, batch=32, test_scenes=100, steps=9, channels=(8, 8, 8, 8, 8), quick=True)
 
 
 def specs(settings: Settings) -> dict[str, NetworkSpec]:
@@ -84,10 +82,7 @@ def specs(settings: Settings) -> dict[str, NetworkSpec]:
         MINIMAL: minimal(recurrent),
         FEEDFORWARD: match_width(feedforward, count_parameters(recurrent)).spec,
     }
-    return {
-        name: spec.replace(name=name, mean=(MEAN,), std=(STD,), readout=PerStep())
-        for name, spec in found.items()
-    }
+    return {name: spec.replace(name=name, mean=(MEAN,), std=(STD,), readout=PerStep()) for name, spec in found.items()}
 
 
 def training_batches(settings: Settings) -> Iterator[tuple[Tensor, Tensor]]:
@@ -99,9 +94,7 @@ def training_batches(settings: Settings) -> Iterator[tuple[Tensor, Tensor]]:
         scenes = compose_scenes(
             count * settings.batch, split="train", clutter=settings.clutter, seed=seed_of(settings.seed, left)
         )
-        batches = zip(
-            *(torch.split(part, settings.batch) for part in (scenes.images, scenes.labels)), strict=True
-        )
+        batches = zip(*(torch.split(part, settings.batch) for part in (scenes.images, scenes.labels)), strict=True)
         for images, labels in batches:
             yield normalise(images, (MEAN,), (STD,)), labels
 
@@ -133,9 +126,7 @@ def train(
         Seconds spent on each network.
     """
     optimizers = {
-        name: torch.optim.AdamW(
-            net.parameters(), settings.rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
-        )
+        name: torch.optim.AdamW(net.parameters(), settings.rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay)
         for name, net in networks.items()
     }
     seconds = dict.fromkeys(networks, 0.0)
@@ -171,8 +162,7 @@ def answer(network: Network, scenes: Scenes, batch: int = 250) -> NDArray[np.flo
     """The probabilities [N, T', 10] that a network gives each digit at each step that the image drives."""
     network.eval()
     parts = [
-        network(normalise(images, (MEAN,), (STD,))).logits.softmax(-1)
-        for images in torch.split(scenes.images, batch)
+        network(normalise(images, (MEAN,), (STD,))).logits.softmax(-1) for images in torch.split(scenes.images, batch)
     ]
     probabilities: NDArray[np.float32] = torch.cat(parts).numpy()
     return probabilities

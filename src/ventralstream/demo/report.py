@@ -56,9 +56,7 @@ def _opening(run: Run, measured: dict[str, Any]) -> str:
         name = TITLES[c["control"]].lower()
         plots.append(
             page.heading(f"Recurrent compared with {name}", 3)
-            + figures.differences(
-                rows, 1.05 * reach, STYLES[c["control"]], (f"{name} better", "recurrent better")
-            )
+            + figures.differences(rows, 1.05 * reach, STYLES[c["control"]], (f"{name} better", "recurrent better"))
         )
     return (
         page.paragraph(f"ventralstream demo · seed {s.seed} · {measured['time'][:10]}", "over")
@@ -83,9 +81,7 @@ def _difference(name: str, found: dict[str, Any], strong: bool = False) -> Diffe
 def _over_time(run: Run, measured: dict[str, Any]) -> str:
     rows = measured["accuracy"]
     levels = run.settings.clutter
-    spans = figures.panels_span(
-        [[b for r in rows if r["clutter"] == level for b in r["ci95"]] for level in levels]
-    )
+    spans = figures.panels_span([[b for r in rows if r["clutter"] == level for b in r["ci95"]] for level in levels])
     times = [r["time_ms"] for r in rows]
     items = []
     for i, (level, span) in enumerate(zip(levels, spans, strict=True)):
@@ -123,7 +119,7 @@ def _over_time(run: Run, measured: dict[str, Any]) -> str:
             f" {measured['networks'][RECURRENT]['first_answer_step']} steps."
         )
         + page.figure(
-            page.legend(key) + page.panels(items),
+            page.legend(key) + page.panels(items, 400),
             f"Correct answers to {run.settings.test_scenes:,} held-out scenes at each level, with 95 %"
             " intervals"
             " (Wilson). The panels have the same scale, but begin at different accuracies. The feedforward"
@@ -143,9 +139,7 @@ def _networks(measured: dict[str, Any]) -> str:
     levels = measured["settings"]["clutter"]
     for name in NETWORKS:
         facts = measured["networks"][name]
-        last = {
-            r["clutter"]: r for r in measured["accuracy"] if r["network"] == name
-        }  # the last step's stays
+        last = {r["clutter"]: r for r in measured["accuracy"] if r["network"] == name}  # the last step's stays
         rows.append(
             [
                 (TITLES[name], f"channels {', '.join(map(str, facts['channels']))}"),
@@ -294,25 +288,29 @@ def _method(run: Run, measured: dict[str, Any]) -> str:
     s, seconds = run.settings, measured["seconds"]
     trained = ", ".join(f"{TITLES[name].lower()} {seconds[name]:.0f} s" for name in NETWORKS)
     packages = ", ".join(f"{name} {v}" for name, v in measured["packages"].items() if v)
-    return (
-        page.heading("How this was done")
-        + page.definitions(
-            [
-                ("Scenes", "scikit-learn's handwritten digits (1,797 scans of 8 x 8 pixels) set into 32 x 32 pixels. Test"
-                 " scenes are made of scans that no training scene is made of."),
-                ("Training", f"{s.updates:,} updates with {s.batch} new scenes each, of clutter"
-                 f" {', '.join(map(str, s.clutter))}; AdamW, learning rate up to {s.rate:g} (a rise, then a"
-                 " cosine), weight"
-                 f" decay {s.weight_decay:g}. The loss is the mean cross-entropy over all steps with an"
-                 " answer."),
-                ("Verdict", measured["verdict"]["rule"]),
-                ("Limits", "One training run per network: the intervals tell what other scenes would change, not what other"
-                 " starting weights would. Try another --seed."),
-                ("Time", f"{seconds['total']:.0f} s in all; training: {trained}; {measured['torch_threads']} threads."),
-                ("Versions", f"ventralstream {measured['ventralstream']}, Python {measured['python']}, {packages},"
-                 f" {measured['machine']}"),
-                ("Command", " ".join(["ventral", *measured["command"][1:]])),
-            ]
-        )
-        + page.paragraph("All numbers are in metrics.json beside this file; the trained networks are in networks/.", "small")
-    )  # fmt: skip
+    scenes = (
+        "scikit-learn's handwritten digits (1,797 scans of 8 x 8 pixels) set into 32 x 32 pixels. Test scenes"
+        " are made of scans that no training scene is made of."
+    )
+    training = (
+        f"{s.updates:,} updates with {s.batch} new scenes each, of clutter {', '.join(map(str, s.clutter))};"
+        f" AdamW, learning rate up to {s.rate:g} (a rise, then a cosine), weight decay {s.weight_decay:g}. The"
+        " loss is the mean cross-entropy over all steps with an answer."
+    )
+    limits = (
+        "One training run per network: the intervals tell what other scenes would change, not what other"
+        " starting weights would. Try another --seed."
+    )
+    versions = f"ventralstream {measured['ventralstream']}, Python {measured['python']}, {packages}"
+    rows = [
+        ("Scenes", scenes),
+        ("Training", training),
+        ("Verdict", measured["verdict"]["rule"]),
+        ("Limits", limits),
+        ("Time", f"{seconds['total']:.0f} s; training: {trained}; {measured['torch_threads']} threads."),
+        ("Versions", versions),
+        ("Machine", measured["machine"]),
+        ("Command", " ".join(["ventral", *measured["command"][1:]])),
+    ]
+    files = "All numbers are in metrics.json beside this file, the trained networks in networks/."
+    return page.heading("How this was done") + page.definitions(rows) + page.paragraph(files, "small")

@@ -34,9 +34,7 @@ class Conv2d(nn.Module):
         super().__init__()
         self.spec = spec
         if spec.separable:
-            self.depthwise = nn.Conv2d(
-                channels, channels, spec.kernel, spec.stride, groups=channels, bias=False
-            )
+            self.depthwise = nn.Conv2d(channels, channels, spec.kernel, spec.stride, groups=channels, bias=False)
             self.pointwise = nn.Conv2d(channels, spec.channels, 1, bias=spec.bias)
         else:
             self.conv = nn.Conv2d(channels, spec.channels, spec.kernel, spec.stride, bias=spec.bias)

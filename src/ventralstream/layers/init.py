@@ -40,6 +40,6 @@ def initialise(module: nn.Module, how: str) -> None:
         elif how == "he":
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         elif how == "cornet_s" and not linear:
-            nn.init.normal_(layer.weight, std=math.sqrt(2 / (layer.weight[0, 0].numel() * layer.out_channels)))
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / (layer.weight[0, 0].numel() * layer.weight.shape[0])))
         if layer.bias is not None and not (how == "cornet_s" and linear):
             nn.init.constant_(layer.bias, 1.0 if how == "convrnn" and linear else 0.0)

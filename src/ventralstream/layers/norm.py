@@ -28,4 +28,5 @@ class StepNorm(nn.Module):
 
     def forward(self, x: Tensor, step: int) -> Tensor:
         """Normalises x with the parameters in force at the area's `step`-th active step."""
-        return self.norms[min(step, len(self.norms) - 1)](x)
+        result: Tensor = self.norms[min(step, len(self.norms) - 1)](x)
+        return result

@@ -45,9 +45,7 @@ class Layer(Spec):
         return False
 
 
-def _windowed(
-    owner: str, shape: Shape, channels: int, kernel: int, stride: int, padding: Padding
-) -> Shape:
+def _windowed(owner: str, shape: Shape, channels: int, kernel: int, stride: int, padding: Padding) -> Shape:
     _, height, width = spatial(owner, shape)
     size = tuple(window_size(n, kernel, stride, padding) for n in (height, width))
     if min(size) < 1:
@@ -133,9 +131,7 @@ class Pool(Layer):
     def check(self) -> None:
         _check_window("pool", self.kernel, self.stride, self.padding)
         if isinstance(self.padding, int) and self.padding > self.kernel // 2:
-            raise VentralError(
-                f"'pool' pads at most half its kernel; got {self.padding} for kernel {self.kernel}"
-            )
+            raise VentralError(f"'pool' pads at most half its kernel; got {self.padding} for kernel {self.kernel}")
 
     def output_shape(self, shape: Shape) -> Shape:
         return _windowed("pool", shape, shape[0], self.kernel, self.stride, self.padding)
@@ -207,9 +203,7 @@ class Norm(Layer):
 
     def check(self) -> None:
         if self.per_step < 0 or self.groups < 1:
-            raise VentralError(
-                f"'norm' needs per_step >= 0 and groups >= 1; got {self.per_step}, {self.groups}"
-            )
+            raise VentralError(f"'norm' needs per_step >= 0 and groups >= 1; got {self.per_step}, {self.groups}")
 
     def output_shape(self, shape: Shape) -> Shape:
         if self.kind == "group" and shape[0] % self.groups:

@@ -5,6 +5,7 @@ Cells stand in conv3, conv4 and conv5. Every connection takes one step of 10 ms.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from ventralstream.cells import GRU, LSTM, UGRNN, Decay, IntersectionRNN, Reciprocal, SimpleRNN
@@ -25,7 +26,7 @@ def chain(areas: Sequence[Area], delay: int = 1) -> tuple[Connection, ...]:
     """Feedforward connections from the image through all areas; the image itself is seen without delay."""
     names = [a.name for a in areas]
     first = Connection("image", names[0], delay=0)
-    return (first, *(Connection(s, t, delay=delay) for s, t in zip(names, names[1:], strict=False)))
+    return (first, *(Connection(s, t, delay=delay) for s, t in itertools.pairwise(names)))
 
 
 def shallow(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from ventralstream.cells import CORnetR, CORnetS
 from ventralstream.layers.specs import Act, Conv, GlobalPool, Linear, Norm, Pool
 from ventralstream.models.registry import register_model
@@ -18,7 +20,7 @@ def _decoder(num_classes: int, start: int = 0) -> Area:
 
 
 def _chain(delay: int, arrives: tuple[int, int | None] = (0, None)) -> tuple[Connection, ...]:
-    between = zip(AREAS, AREAS[1:], strict=False)
+    between = itertools.pairwise(AREAS)
     return (
         Connection("image", "V1", delay=0),
         *(Connection(s, t, delay=delay, arrives=arrives) for s, t in between),
@@ -34,7 +36,13 @@ def cornet_z(num_classes: int = 1000) -> NetworkSpec:
         for name, width, k, s in zip(AREAS, CHANNELS, (7, 3, 3, 3), (2, 1, 1, 1), strict=True)
     )
     return NetworkSpec(
-        "cornet_z", (*areas, _decoder(num_classes)), _chain(0), "decoder", steps=1, before_start="silent", init="xavier"
+        "cornet_z",
+        (*areas, _decoder(num_classes)),
+        _chain(0),
+        "decoder",
+        steps=1,
+        before_start="silent",
+        init="xavier",
     )
 
 

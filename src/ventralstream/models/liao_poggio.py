@@ -31,10 +31,17 @@ def transition(source: int, target: int, scale: int, steps: int) -> tuple[Layer,
 
 
 def _network(
-    name: str, states: tuple[Area, ...], connections: list[Connection], num_classes: int, steps: int, readout_from: int
+    name: str,
+    states: tuple[Area, ...],
+    connections: list[Connection],
+    num_classes: int,
+    steps: int,
+    readout_from: int,
 ) -> NetworkSpec:
     decoder = Area(
-        "decoder", output=(Norm("batch"), Act("relu"), GlobalPool(), Linear(num_classes)), window=(readout_from, None)
+        "decoder",
+        output=(Norm("batch"), Act("relu"), GlobalPool(), Linear(num_classes)),
+        window=(readout_from, None),
     )
     return NetworkSpec(
         name,
@@ -73,12 +80,8 @@ def tied_resnet_cifar(num_classes: int = 10, repeats: int = 3) -> NetworkSpec:
             down = transition(WIDTHS[i - 1], width, 2, 0)
             connections.append(Connection(f"state{i}", state, layers=down, arrives=(0, 1)))
         block = transition(width, width, 1, length)
-        connections.append(
-            Connection(state, state, "lateral", layers=block, residual=True, arrives=(1, None))
-        )
-    return _network(
-        "tied_resnet_cifar", tuple(states), connections, num_classes, 3 * length, 2 * length
-    )
+        connections.append(Connection(state, state, "lateral", layers=block, residual=True, arrives=(1, None)))
+    return _network("tied_resnet_cifar", tuple(states), connections, num_classes, 3 * length, 2 * length)
 
 
 @register_model("liao_poggio")
@@ -90,9 +93,7 @@ def recurrent3_cifar(num_classes: int = 10, steps: int = 8) -> NetworkSpec:
         steps: The readout time plus one; as many time-specific normalisations.
     """
     states = tuple(Area(f"state{i + 1}", combine="add", window=(i, None)) for i in range(3))
-    connections = [
-        Connection("image", "state1", delay=0, layers=(Conv(WIDTHS[0], 3, bias=False),), arrives=(0, 1))
-    ]
+    connections = [Connection("image", "state1", delay=0, layers=(Conv(WIDTHS[0], 3, bias=False),), arrives=(0, 1))]
     for target in range(3):
         for source in range(3):
             if source == target:

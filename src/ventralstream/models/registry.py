@@ -62,9 +62,7 @@ def model_entry(name: str) -> Entry:
 
 def list_models(pattern: str = "*", family: Family | None = None) -> list[str]:
     """Names of the registered models that match a pattern ("rgc*"), sorted."""
-    return sorted(
-        e.name for e in _MODELS.values() if fnmatch.fnmatch(e.name, pattern) and family in (None, e.family)
-    )
+    return sorted(e.name for e in _MODELS.values() if fnmatch.fnmatch(e.name, pattern) and family in (None, e.family))
 
 
 def model_spec(name: str, **options: object) -> NetworkSpec:

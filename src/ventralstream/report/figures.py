@@ -46,8 +46,8 @@ def curves(
     times_ms: tuple[float, float],
     span: tuple[float, float],
     y_label: str = "correct answers (%)",
-    width: float = 330,
-    height: float = 230,
+    width: float = 450,
+    height: float = 240,
 ) -> str:
     """Curves over time, with their confidence intervals as bands (as whiskers where there is but one time).
 
@@ -168,9 +168,7 @@ def differences(
             marker(x(100 * row.value), middle, style, f"dot s{style}"),
             text(width, middle + 4, f"{100 * row.value:+.1f}".replace("-", MINUS), "end", role),
         ]
-    said = "; ".join(
-        f"{r.name} {100 * r.value:+.1f} ({100 * r.low:+.1f} to {100 * r.high:+.1f})" for r in rows
-    )
+    said = "; ".join(f"{r.name} {100 * r.value:+.1f} ({100 * r.low:+.1f} to {100 * r.high:+.1f})" for r in rows)
     return drawing(width, height, f"Differences in percentage points: {said}.", *parts)
 
 
@@ -182,7 +180,7 @@ def probabilities(
     width: float = 270,
     height: float = 170,
 ) -> str:
-    """What a network thinks of one image over time: each class's probability, and its answer at every step above.
+    """What a network thinks of one image over time: each class's probability, and above its answers.
 
     Args:
         times_ms: T times in milliseconds.
@@ -224,9 +222,7 @@ def probabilities(
         parts.append(element("rect", box, tooltip(f"{t:g} ms: {100 * p[i].max():.0f} %")))
         parts.append(text(x(t), 15, classes[answer], "middle", f"on-{verdict}"))
     said = ", ".join(classes[a] for a in answers)
-    return drawing(
-        width, height, f"The right answer is {classes[truth]}; the answers over time are {said}.", *parts
-    )
+    return drawing(width, height, f"The right answer is {classes[truth]}; the answers over time are {said}.", *parts)
 
 
 def confusion(counts: ArrayLike, classes: Sequence[str], darkest: float, width: float = 380) -> str:
@@ -241,9 +237,7 @@ def confusion(counts: ArrayLike, classes: Sequence[str], darkest: float, width: 
     """
     n = np.asarray(counts, dtype=float)
     if n.shape != (len(classes), len(classes)):
-        raise VentralError(
-            f"the confusion matrix has shape {n.shape}; expected {(len(classes), len(classes))}"
-        )
+        raise VentralError(f"the confusion matrix has shape {n.shape}; expected {(len(classes), len(classes))}")
     share = n / np.maximum(n.sum(1, keepdims=True), 1)
     left, top = 40.0, 36.0
     side = (width - left) / len(classes)
@@ -272,13 +266,9 @@ def confusion(counts: ArrayLike, classes: Sequence[str], darkest: float, width: 
             parts.append(element("rect", {**box, "class": "cell", "pointer-events": "all"}, said))
             if share[i, j] >= 0.005:
                 number = f"{100 * share[i, j]:.0f}"
-                parts.append(
-                    text(left + side * (j + 0.5), top + side * (i + 0.5) + 4, number, "middle", "number")
-                )
+                parts.append(text(left + side * (j + 0.5), top + side * (i + 0.5) + 4, number, "middle", "number"))
     correct = np.trace(n) / max(n.sum(), 1)
-    return drawing(
-        width, top + side * len(classes) + 1, f"Confusion matrix; {100 * correct:.1f} % right.", *parts
-    )
+    return drawing(width, top + side * len(classes) + 1, f"Confusion matrix; {100 * correct:.1f} % right.", *parts)
 
 
 def _time_axis(x: Scale, floor: float, times: Sequence[float]) -> list[str]:

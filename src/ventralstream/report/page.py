@@ -20,9 +20,7 @@ def page(title: str, *sections: str) -> str:
         f"<title>{escape(title)}</title><style>\n{STYLE}\n</style>"
     )
     body = "\n".join(sections)
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'
-    )
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'
 
 
 def heading(content: str, level: int = 2) -> str:

@@ -1,7 +1,7 @@
 """The look of the reports: one style sheet, light and dark, for the page and for the figures in it.
 
-The colours of data are those of Okabe & Ito, which people who are colour-blind can tell apart (a little lighter
-on a dark page); every use of them is doubled by a shape, a dash or a place.
+The colours of data are those of Okabe & Ito, which people who are colour-blind can tell apart (a little
+lighter on a dark page); every use of them is doubled by a shape, a dash or a place.
 """
 
 STYLE = """

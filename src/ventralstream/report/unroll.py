@@ -62,9 +62,7 @@ def unroll(spec: NetworkSpec, fates: Mapping[tuple[str, int], Fate]) -> str:
         boxes.append(text(x, floor + _APART[1] + 12, f"{step * spec.dt_ms:g}", "middle"))
     boxes.append(text(at(IMAGE, steps[0])[0] - 23, floor + _APART[1] + 30, "time since image onset (ms)"))
     width = _LEFT + _APART[0] * len(steps)
-    return drawing(
-        width, floor + _APART[1] + 36, f"The unrolled graph of {spec.name}, areas by steps.", *wires, *boxes
-    )
+    return drawing(width, floor + _APART[1] + 36, f"The unrolled graph of {spec.name}, areas by steps.", *wires, *boxes)
 
 
 def fate_swatch(fate: Fate) -> str:

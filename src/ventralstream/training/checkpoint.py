@@ -88,9 +88,7 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 class FolderCheckpointIO(CheckpointIO):
     """Makes Lightning write and read its checkpoints in this format."""
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Writes Lightning's checkpoint to the folder `path`."""
         write_checkpoint(Path(path), checkpoint)
 
@@ -118,9 +116,7 @@ def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         if path in tensors:
             raise VentralError(f"two tensors of a checkpoint would be named '{path}'")
-        tensors[path] = (
-            value.detach().to("cpu", copy=True).contiguous()
-        )  # a copy: safetensors takes no shared memory
+        tensors[path] = value.detach().to("cpu", copy=True).contiguous()  # a copy: safetensors takes no shared memory
         return {"@tensor": path}
     if isinstance(value, Mapping):
         if not all(isinstance(key, (str, int)) for key in value):

@@ -39,9 +39,7 @@ def git_commit() -> str | None:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    if (
-        git("ls-files", "--error-unmatch", "version.py") is None
-    ):  # installed, perhaps inside another repository
+    if git("ls-files", "--error-unmatch", "version.py") is None:  # installed, perhaps inside another repository
         return None
     commit = git("rev-parse", "HEAD")
     return f"{commit}+changes" if commit and git("status", "--porcelain", "--", ".") else commit

@@ -236,8 +236,7 @@ def _network(
             network.load_state_dict(model.state_dict())
     except (VentralError, RuntimeError) as error:
         raise VentralError(
-            f"'{spec.name}' does not fit the images of '{data.name}', which are {shape}:"
-            f" {' '.join(str(error).split())}"
+            f"'{spec.name}' does not fit the images of '{data.name}', which are {shape}: {' '.join(str(error).split())}"
         ) from None
     return network
 
@@ -258,26 +257,18 @@ def _check(spec: NetworkSpec, recipe: Recipe, place: Place, sets: Sets) -> None:
     (classes,), first = spec.shapes().output[spec.readout_area], first_steps(spec)[spec.readout_area]
     data = sets[0].info
     if classes != data.num_classes:
-        raise VentralError(
-            f"'{spec.name}' tells {classes} classes apart, '{data.name}' has {data.num_classes}"
-        )
+        raise VentralError(f"'{spec.name}' tells {classes} classes apart, '{data.name}' has {data.num_classes}")
     if spec.steps <= first:
         raise VentralError(
             f"{spec.steps} steps are too few to train '{spec.name}': the image reaches the logits at step"
             f" {first}, so {first + 1} are needed"
         )
-    Loader(
-        sets[0], recipe.batch_size, train=True, seed=recipe.seed, workers=place.workers
-    )  # refuses a batch too large
+    Loader(sets[0], recipe.batch_size, train=True, seed=recipe.seed, workers=place.workers)  # refuses a batch too large
     if recipe.batch_size % place.devices:
-        raise VentralError(
-            f"a batch of {recipe.batch_size} images cannot be shared by {place.devices} devices evenly"
-        )
+        raise VentralError(f"a batch of {recipe.batch_size} images cannot be shared by {place.devices} devices evenly")
     gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     if place.accelerator == "gpu" and not gpu:
-        raise VentralError(
-            "there is no GPU here that torch can use; leave --accelerator at 'auto' or give 'cpu'"
-        )
+        raise VentralError("there is no GPU here that torch can use; leave --accelerator at 'auto' or give 'cpu'")
     if recipe.precision == "16" and (place.accelerator == "cpu" or not gpu):
         raise VentralError("precision '16' needs a GPU; processors train in 'bf16' or '32'")
 
@@ -301,9 +292,7 @@ def _quiet_lightning() -> Iterator[None]:
         logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message=".*LeafSpec.* is deprecated"
-            )  # of Lightning's own doing
+            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")  # of Lightning's own doing
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -23,9 +23,7 @@ def loss_of(out: Output, labels: Tensor, readout: Readout, label_smoothing: floa
     if not isinstance(readout, PerStep):
         return F.cross_entropy(out.output, labels, label_smoothing=label_smoothing)
     steps = out.logits.shape[1]
-    return F.cross_entropy(
-        out.logits.flatten(0, 1), labels.repeat_interleave(steps), label_smoothing=label_smoothing
-    )
+    return F.cross_entropy(out.logits.flatten(0, 1), labels.repeat_interleave(steps), label_smoothing=label_smoothing)
 
 
 def accuracy_name(step: int) -> str:

@@ -1,0 +1,202 @@
+"""The network's interface: presentations, records, readouts, precision, errors."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+import ventralstream as vs
+from ventralstream.models import build
+
+
+@pytest.fixture(scope="module")
+def net():
+    return vs.create_model("rgc_shallow_cifar", seed=0).eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def sentence(make, *expected: str) -> None:
+    with pytest.raises(vs.VentralError) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+    for part in expected:
+        assert part in str(caught.value), str(caught.value)
+
+
+def test_output_of_the_default_run(net, images) -> None:
+    out = net(images)
+    assert out.output.shape == (3, 10) and out.logits.shape == (3, 1, 10)
+    assert out.steps == (9,) and out.times_ms == (90.0,) and out.decided_step.tolist() == [9, 9, 9]
+
+
+def test_record_gives_steps_times_and_reductions(net, images) -> None:
+    whole = net(images, record=vs.Record(["conv3", "conv5"]))["conv3"]
+    assert whole.values.shape == (3, 10, 64, 4, 4) and whole.first_step == 2
+    for how, expected in (
+        ("mean", whole.values.mean((3, 4))),
+        ("max", whole.values.amax((3, 4))),
+        ("flatten", whole.values.flatten(2)),
+    ):
+        reduced = net(images, record=vs.Record("conv3", steps=[4, 9], reduce=how))["conv3"]
+        assert reduced.steps == (4, 9) and reduced.times_ms == (40.0, 90.0)
+        torch.testing.assert_close(reduced.values, expected[:, [4, 9]])
+    assert torch.equal(whole.values[0, 1], whole.values[2, 1]), "before its first driven step all images look alike"
+    assert not torch.equal(whole.values[0, 2], whole.values[2, 2])
+
+
+def test_record_of_states(net, images) -> None:
+    out = net(images, record=vs.Record("conv4", steps=7, of="state"), steps=8, return_state=True)
+    torch.testing.assert_close(out["conv4"].values[:, 0], torch.cat(out.state.cells["conv4"], 1))
+
+
+def test_recording_the_readout_area_reduced_or_not(net, images) -> None:
+    out = net(images, record=vs.Record("decoder", steps=[6, 9]))
+    torch.testing.assert_close(out["decoder"].values[:, 1], out.logits[:, 0])
+
+
+def test_readouts(net, images) -> None:
+    every = net(images, readout=vs.PerStep(), steps=12)
+    assert every.steps == tuple(range(5, 12))
+    torch.testing.assert_close(net(images, readout=vs.Mean(start=8), steps=12).output, every.logits[:, 3:].mean(1))
+    sharp = 50 * every.logits
+    confidence = sharp.softmax(-1).amax(-1)
+    chosen = net(images, readout=vs.MaxConfidence(beta=50.0), steps=12)
+    assert chosen.decided_step.tolist() == (5 + confidence.argmax(1)).tolist()
+    torch.testing.assert_close(chosen.output, every.logits[torch.arange(3), confidence.argmax(1)])
+
+
+def test_threshold_falls_back_to_the_most_confident() -> None:
+    logits = torch.tensor([[[0.0, 0.1], [3.0, 0.0], [1.0, 0.0]], [[0.0, 0.2], [0.5, 0.0], [0.1, 0.0]]])
+    assert vs.Threshold(threshold=0.7).choose(logits).tolist() == [1, 1]
+    assert vs.Threshold(threshold=0.5).choose(logits).tolist() == [0, 0]
+
+
+def test_presentations(net, images) -> None:
+    flash = vs.Flash(on=2, before=1, blank=0.25, space="pixels")
+    assert [flash.frame(t).shows for t in range(5)] == ["blank", "image", "image", "blank", "blank"]
+    mask = vs.Masked(on=1, gap=1, mask=2)
+    assert [mask.frame(t).shows for t in range(5)] == ["image", "blank", "mask", "mask", "blank"]
+    masks = torch.flip(images, (0,))
+    a = net({"image": images, "mask": masks}, presentation=vs.Masked(on=3, mask=4)).output
+    b = net(images, presentation=vs.Flash(on=3)).output
+    assert not torch.allclose(a, b)
+    movie = images[:, None].expand(-1, 10, -1, -1, -1)
+    torch.testing.assert_close(net(movie, presentation=vs.Movie()).output, net(images).output)
+
+
+def test_other_sizes_and_batches(net) -> None:
+    for size in (16, 32, 47):
+        assert net(torch.randn(1, 3, size, size)).output.shape == (1, 10)
+
+
+def test_deepcopy_and_save(net, images, tmp_path) -> None:
+    expected = net(images).output
+    torch.testing.assert_close(copy.deepcopy(net)(images).output, expected)
+    vs.save_network(net, tmp_path / "saved")
+    torch.testing.assert_close(vs.load_network(tmp_path / "saved")(images).output, expected, rtol=0, atol=0)
+
+
+def test_seed_leaves_the_global_random_state_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    a, b = (vs.create_model("ff_shallow_cifar", seed=3) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_mixed_precision(images) -> None:
+    for name in ("rgc_shallow_cifar", "gru_shallow_cifar", "timedecay_shallow_cifar", "recurrent3_cifar"):
+        net = vs.create_model(name, seed=0)
+        exact = net.eval()(images).output
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = net(images, return_state=True)
+            again = net(images, 2, state=out.state).output
+        torch.testing.assert_close(out.output.float(), exact, rtol=0.1, atol=0.1 * exact.abs().max().item())
+        assert again.isfinite().all()
+
+
+def test_compiled_stages_give_the_same(images) -> None:
+    net = vs.create_model("rgc_shallow_cifar", seed=0).eval()
+    expected = net(images).output
+    net.compile(backend="eager")
+    torch.testing.assert_close(net(images).output, expected)
+    copy.deepcopy(net)(images)
+
+
+def test_remat_keeps_less_and_gives_the_same_gradients(images) -> None:
+    net = vs.create_model("rgc_shallow_cifar", seed=0)
+
+    def run(remat: bool) -> tuple[int, list[torch.Tensor]]:
+        kept = {}
+
+        def pack(x):
+            kept[x.untyped_storage()._cdata] = x.untyped_storage().nbytes()
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+            loss = net(images, remat=remat).output.square().sum()
+        size = sum(kept.values())
+        return size, list(torch.autograd.grad(loss, list(net.parameters())))
+
+    (small, a), (large, b) = run(True), run(False)
+    assert small < 0.8 * large
+    for x, y in zip(a, b, strict=True):
+        torch.testing.assert_close(x, y)
+
+
+def test_bad_input_is_one_sentence(net, images) -> None:
+    sentence(lambda: net(images, 0), "steps is 0", "at least 1")
+    sentence(lambda: net(images, 2.5), "steps is 2.5")
+    sentence(lambda: net(images[:, :1]), "[3, 1, 32, 32]", "[B, 3, H, W]")
+    sentence(lambda: net(images[0]), "[B, 3, H, W]")
+    sentence(lambda: net((images * 10).to(torch.uint8)), "uint8", "floating-point")
+    sentence(lambda: net(images, record=vs.Record("conv9")), "'conv9'", "did you mean 'conv")
+    sentence(lambda: net(images, record=vs.Record("conv3", steps=[10])), "step 10", "steps 0 to 9")
+    sentence(lambda: net(images, record=vs.Record("conv1", of="state")), "no cell")
+    sentence(lambda: vs.Record("conv3", reduce="men"), "did you mean 'mean'")
+    sentence(lambda: vs.Record([]), "at least one area")
+    sentence(lambda: net(images, presentation=vs.Masked(on=1, mask=1)), "shows 'mask'", "image")
+    sentence(lambda: net(images[:, None], 4, presentation=vs.Movie()), "1 frames", "4 steps")
+    sentence(lambda: net(images)["conv3"], "recorded area 'conv3'")
+    sentence(lambda: net(torch.randn(1, 3, 32, 32)).__getitem__("x"), "there are none")
+    sentence(
+        lambda: vs.create_model("cornet_s", seed=0)(torch.randn(1, 3, 64, 64), 3),
+        "3 steps are too few",
+        "step 7",
+    )
+    late = vs.Record("IT", steps=[2])
+    sentence(
+        lambda: vs.create_model("cornet_s", seed=0).eval()(torch.randn(1, 3, 64, 64), record=late),
+        "exists from step 7",
+    )
+
+
+def test_past_the_last_norm(images) -> None:
+    spec = vs.model_spec("recurrent3_cifar", steps=4)
+    net = build(spec, seed=0).eval()
+    assert net(images, 9).output.isfinite().all()
+    text = spec.to_text().replace('"past_end": "last"', '"past_end": "error"')
+    strict = build(vs.spec_from_json(text), seed=0).eval()
+    sentence(lambda: strict(images, 9), "past_end='error'", "4 steps")
+    strict(images, 4)
+
+
+def test_saved_networks_are_checked(net, tmp_path) -> None:
+    vs.save_network(net, tmp_path)
+    tensors = tmp_path / "model.safetensors"
+    whole = tensors.read_bytes()
+    tensors.write_bytes(whole[: len(whole) // 2])
+    sentence(lambda: vs.load_network(tmp_path), "truncated")
+    tensors.write_bytes(whole)
+    vs.save_network(vs.create_model("gru_shallow_cifar", seed=0), tmp_path / "other")
+    (tmp_path / "other" / "spec.json").write_text(net.spec.to_text())
+    sentence(lambda: vs.load_network(tmp_path / "other"), "does not fit", "missing", "left over")
+    tensors.unlink()
+    sentence(lambda: vs.load_network(tmp_path), "no model.safetensors")
+    sentence(lambda: vs.load_network(tmp_path / "nowhere"), "holds no saved network")
