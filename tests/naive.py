@@ -1,4 +1,4 @@
-"""The oracle: every area at every step, for the whole batch, in a plain double loop. It shares no code with the planner."""
+"""The oracle: every area at every step, for the whole batch, in a double loop. It shares no code with the planner."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ventralstream.spec import IMAGE, drive_inputs, feedback_inputs
 
 
 def unroll(net, frames, start=0, past=None):
-    """Returns (outputs {(area, step): tensor}, states {(area, step): tensors}); `past` is such a pair to carry on from."""
+    """(outputs {(area, step): tensor}, states {(area, step): tensors}); `past` is such a pair to carry on from."""
     spec, batch = net.spec, frames[0].shape[0]
     run = Run(net.shapes(*frames[0].shape[-2:]), frames[0])
     outputs, states = past or ({}, {})

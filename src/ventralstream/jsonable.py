@@ -7,7 +7,6 @@ so that a wrong type or a misspelt choice is one sentence there and not a traceb
 from __future__ import annotations
 
 import dataclasses
-import functools
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from ventralstream.errors import VentralError, unknown
 
 S = TypeVar("S", bound="type[Spec]")
 _TAGS: dict[str, type[Spec]] = {}
+_HINTS: dict[type[Spec], dict[str, Any]] = {}  # of each class's fields; resolving annotations is slow
 
 
 def tagged(tag: str) -> Callable[[S], S]:
@@ -51,7 +51,7 @@ class Spec:
     tag: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        for name, hint in _hints(self.__class__).items():
+        for name, hint in _hints(type(self)).items():
             value = getattr(self, name)
             if not _fits(value, hint):
                 raise VentralError(_misfit(self.tag or type(self).__name__, name, value, hint))
@@ -109,10 +109,11 @@ def _encode(value: Any) -> Any:
     return value
 
 
-@functools.cache
-def _hints(cls: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+def _hints(cls: type[Spec]) -> dict[str, Any]:
+    if cls not in _HINTS:
+        hints = typing.get_type_hints(cls)
+        _HINTS[cls] = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+    return _HINTS[cls]
 
 
 def _fits(value: Any, hint: Any) -> bool:
