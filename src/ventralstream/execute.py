@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ventralstream.layers import winograd
 from ventralstream.plan import LEAVES, Instruction, Program, Value
 
 Call = Callable[..., Any]
@@ -32,6 +33,7 @@ class Execution:
         wanted: Indices of the values to give out.
         remat: Recomputes each stage's inside in the backward pass instead of keeping it (less memory, more time).
             A stage that is not pure keeps its inside.
+        fast_convolutions: See `Network.fast_convolutions`.
     """
 
     def __init__(
@@ -42,12 +44,14 @@ class Execution:
         batch: int,
         wanted: frozenset[int],
         remat: bool = False,
+        fast_convolutions: bool = True,
     ) -> None:
         self.program, self.stage, self.leaf = program, stage, leaf
         self.batch, self.wanted, self.remat = batch, wanted, remat
         self.env: dict[int, Any] = {}
         self.stacks: dict[tuple[int, ...], Any] = {}
         self.dropped: list[Tensor] = []
+        self.store = winograd.Store() if fast_convolutions else None
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         for instruction in self.program.instructions:
@@ -59,6 +63,8 @@ class Execution:
                 self.env.pop(v, None)
             for stack in instruction.free_stacks:
                 self.stacks.pop(stack, None)
+        if self.store is not None:
+            self.store.clear()
 
     def tensors(self) -> list[Tensor]:
         """All tensors that are held at this moment."""
@@ -88,7 +94,7 @@ class Execution:
             None if a is None else self._operand(a, part, expand)
             for a, part in zip(instruction.args, parts, strict=True)
         ]
-        call = self.stage(value)
+        call = winograd.within(self.store, self.stage(value))
         if self.remat and torch.is_grad_enabled() and not (instruction.expand and count == 1):
             result = checkpoint(call, value.step, *args, use_reentrant=False)
         else:

@@ -113,7 +113,16 @@ class Network(nn.Module):
 
     Images are given normalised (`spec.mean`, `spec.std`), [B, C, H, W]; any size works. A presentation with a mask
     takes `{"image": images, "mask": masks}`, a movie [B, T, C, H, W].
+
+    Attributes:
+        spec: Its spec.
+        first_steps: Per area, the first step at which the image drives it.
+        fast_convolutions: On a CPU in float32, whether 3x3 convolutions that gain by it multiply less
+            (`ventralstream.layers.winograd`): equal to float32's precision, but not to the last bit, and
+            differentiable once. On by default.
     """
+
+    fast_convolutions: bool = True
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -468,7 +477,7 @@ class Network(nn.Module):
                 return state.outputs[name][value.step - 1]
             return None, state.cells[name]
 
-        return Execution(program, stage, leaf, batch, wanted, remat)
+        return Execution(program, stage, leaf, batch, wanted, remat, self.fast_convolutions)
 
     def _frame(self, frame: Frame, named: Mapping[str, Tensor], like: Tensor) -> Tensor:
         if frame.shows == "movie":

@@ -7,10 +7,12 @@ import time
 
 import pytest
 import torch
+from small_network import small_network
 
 import ventralstream as vs
 from ventralstream.cli import main
 from ventralstream.training.folder import open_run
+from ventralstream.training.metrics import read_rows
 
 COMMAND = [sys.executable, "-c", "from ventralstream.cli import main; main()"]
 SMALL = ["--data", "scenes", "--size", "16", "--subset", "32", "--val-subset", "16"]
@@ -77,9 +79,10 @@ def test_options_from_a_file(tmp_path, ventral):
     assert (recipe.epochs, recipe.batch_size, recipe.subset) == (1, 8, 16)
 
 
-def test_killed_for_real(tmp_path, ventral):
-    """The command line, SIGKILL in mid-epoch, --resume: the weights of a run that was left in peace."""
-    new = ["train", "timedecay_shallow_cifar", *SMALL, "--epochs", "2", "--batch-size", "4", "--steps", "7"]
+def test_a_killed_process_goes_on_exactly(tmp_path, ventral):
+    """SIGKILL of a process that writes checkpoints all the time; batch statistics and dropout go on as well."""
+    (tmp_path / "spec.json").write_text(small_network().to_text())
+    new = ["train", str(tmp_path / "spec.json"), *SMALL, "--epochs", "2", "--batch-size", "4"]
     assert ventral(*new, "--out", tmp_path / "whole")[0] == 0
     out = tmp_path / "run"
     process = subprocess.Popen([*COMMAND, *new, "--checkpoint-every", "0", "--out", str(out)])
@@ -93,6 +96,23 @@ def test_killed_for_real(tmp_path, ventral):
     assert code == 0 and "is complete: 2 epochs" in printed
     whole, resumed = (vs.load_network(folder).state_dict() for folder in (tmp_path / "whole", out))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert (out / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+
+
+def test_two_devices_train_as_one_does(tmp_path, ventral):
+    new = ["train", "timedecay_shallow_cifar", *SMALL, "--epochs", "1", "--batch-size", "8", "--steps", "7"]
+    assert ventral(*new, "--out", tmp_path / "one")[0] == 0
+    script = tmp_path / "ventral.py"  # Lightning starts the second process with the same command line
+    script.write_text("from ventralstream.cli import main; main()")
+    more = ["--accelerator", "cpu", "--devices", "2", "--out", str(tmp_path / "two")]
+    done = subprocess.run([sys.executable, script, *new, *more], capture_output=True, text=True, check=True)
+    assert done.stdout.count("is complete: 1 epoch.") == 1
+    one, two = (vs.load_network(tmp_path / name).state_dict() for name in ("one", "two"))
+    for name in one:
+        torch.testing.assert_close(one[name], two[name])
+    rows = [read_rows(tmp_path / name / "metrics.csv")[-1] for name in ("one", "two")]
+    assert rows[0]["val_accuracy"] == rows[1]["val_accuracy"]
+    assert float(rows[0]["train_loss_epoch"]) == pytest.approx(float(rows[1]["train_loss_epoch"]))
 
 
 @pytest.mark.parametrize(

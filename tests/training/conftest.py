@@ -3,25 +3,16 @@ from pathlib import Path
 
 import pytest
 from lightning.pytorch.callbacks import Callback
+from small_network import small_network
 
 import ventralstream as vs
-from ventralstream.layers.specs import Act, Conv, Dropout, GlobalPool, Linear, Norm
-from ventralstream.models.convrnn import chain
-from ventralstream.spec import Area, NetworkSpec
+from ventralstream.spec import NetworkSpec
 from ventralstream.training import Place, Recipe
 
 
 @pytest.fixture
 def spec() -> NetworkSpec:
-    """A small recurrent network with what is hard to carry on exactly: batch statistics and dropout."""
-    from ventralstream.cells import GRU
-
-    areas = [
-        Area("v1", (Conv(4, 3, 2), Norm("batch"), Act("relu"))),
-        Area("it", (Conv(6, 3, 2), Dropout(0.3)), GRU()),
-        Area("decoder", (GlobalPool(), Linear(10))),
-    ]
-    return NetworkSpec("small", tuple(areas), chain(areas), "decoder", (1, 32, 32), 5, mean=(0.5,), std=(0.5,))
+    return small_network()
 
 
 @pytest.fixture

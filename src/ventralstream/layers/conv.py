@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ventralstream.layers import winograd
 from ventralstream.layers.specs import Conv, Padding, Pool, window_size
 
 
@@ -49,7 +50,11 @@ class Conv2d(nn.Module):
         """The convolution with this spec's padding and stride, but with other weights (some of its outputs, say)."""
         s = self.spec
         x, around = pad(x, s.kernel, s.stride, s.padding)
-        return F.conv2d(x, weight, bias, s.stride, around, groups=x.shape[1] // weight.shape[1])
+        groups = x.shape[1] // weight.shape[1]
+        if winograd.suits(x, weight, s.stride, around, groups):
+            y = winograd.convolve(x, weight)
+            return y if bias is None else y + bias.view(1, -1, 1, 1)
+        return F.conv2d(x, weight, bias, s.stride, around, groups=groups)
 
 
 class Pool2d(nn.Module):

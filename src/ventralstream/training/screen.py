@@ -86,8 +86,11 @@ class Screen(Callback):
         self.bar.stop()
 
     def on_exception(self, trainer: Trainer, task: LightningModule, exception: BaseException) -> None:
-        """Takes the bar away, so that a message is not written into it."""
+        """Takes the bar away, so that a message is not written into it; after Ctrl-C says how to go on."""
         self.bar.stop()
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+            command = f"ventral train --resume {trainer.default_root_dir}"
+            self.console.print(f"carry on with: {command}", soft_wrap=True)
 
 
 def _clock(seconds: float) -> str:
