@@ -20,7 +20,7 @@ _HOMES = {
     "timing": ("first_steps",),
     "models": ("create_model", "list_models", "model_spec", "register_model"),
     "weights": ("load_network", "save_network"),
-    "extraction": ("extract",),
+    "extraction": ("extract", "open_features"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

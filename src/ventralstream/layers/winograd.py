@@ -85,9 +85,9 @@ def within(store: Store | None, call: Callable[..., Any]) -> Callable[..., Any]:
 
 def suits(x: Tensor, weight: Tensor, stride: int, around: int, groups: int) -> bool:
     """Whether this convolution can be done so, and gains by it."""
-    if _STORE.get() is None or torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type):
+    if _STORE.get() is None or torch.compiler.is_compiling():
         return False
-    if x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32:
+    if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or {x.dtype, weight.dtype} != {torch.float32}:
         return False
     tiles = x.shape[0] * -(-x.shape[2] // _TILE) * -(-x.shape[3] // _TILE)
     return (

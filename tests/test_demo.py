@@ -1,0 +1,299 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from report.test_page import checked
+from typer.testing import CliRunner
+
+from ventralstream.cli import app
+from ventralstream.demo import experiment
+from ventralstream.demo.compare import Interval, accuracy, bootstrap_mean, paired_difference, verdict
+from ventralstream.demo.experiment import FEEDFORWARD, MINIMAL, NETWORKS, RECURRENT, Run, Settings
+from ventralstream.demo.metrics import flops, metrics, program_of
+from ventralstream.demo.output import write
+from ventralstream.demo.report import pick_examples, report
+from ventralstream.demo.screen import Screen
+from ventralstream.errors import VentralError
+from ventralstream.models import build, count_parameters
+from ventralstream.weights import load_network
+
+TINY = Settings(updates=3, batch=8, test_scenes=40, steps=8, channels=(2, 2, 2, 2, 2), quick=True)
+
+
+# --- statistics -------------------------------------------------------------------------------------------
+
+
+def test_accuracy_has_wilsons_interval():
+    found = accuracy(8, 10)
+    assert found.value == 0.8
+    assert (found.low, found.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert accuracy(10, 10).high == pytest.approx(1)
+    with pytest.raises(VentralError):
+        accuracy(11, 10)
+
+
+def test_bootstrap_agrees_with_the_normal_approximation():
+    values = np.random.default_rng(0).integers(-1, 2, (2000, 4))
+    found = bootstrap_mean(values, seed=0)
+    spread = 1.96 * values.mean(1).std() / np.sqrt(2000)
+    assert found.value == pytest.approx(values.mean())
+    assert found.high - found.value == pytest.approx(spread, rel=0.05)
+    assert found.value - found.low == pytest.approx(spread, rel=0.05)
+    assert found == bootstrap_mean(values, seed=0)
+
+
+def test_levels_of_a_scene_are_drawn_together():
+    once = np.random.default_rng(1).random((500, 1)) < 0.5
+    alike = np.repeat(once, 4, 1)  # four levels that tell nothing new
+    nothing = np.zeros_like(alike)
+    one, four = (paired_difference(x, np.zeros_like(x), 0) for x in (once, alike))
+    assert four.high - four.low == pytest.approx(one.high - one.low, rel=0.05)
+    assert paired_difference(nothing, nothing, 0) == Interval(0, 0, 0)
+    with pytest.raises(VentralError, match="paired"):
+        paired_difference(once, alike, 0)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ([(0.01, 0.03), (0.001, 0.02)], "helped"),
+        ([(0.01, 0.03), (-0.001, 0.02)], "no clear difference"),
+        ([(0.0, 0.03), (0.01, 0.02)], "no clear difference"),
+        ([(0.01, 0.03), (-0.02, -0.001)], "did not help"),
+        ([(-0.03, -0.01), (-0.01, 0.02)], "did not help"),
+    ],
+)
+def test_verdict_needs_every_control(bounds, expected):
+    assert verdict([Interval((low + high) / 2, low, high) for low, high in bounds]) == expected
+
+
+# --- the experiment ---------------------------------------------------------------------------------------
+
+
+def test_controls_are_what_they_are_called():
+    specs = experiment.specs(Settings())
+    recurrent, minimal, feedforward = (specs[name] for name in NETWORKS)
+    assert minimal == recurrent.replace(name=MINIMAL, steps=minimal.steps)
+    assert minimal.steps < recurrent.steps
+    assert not any(area.cell for area in feedforward.areas)
+    assert count_parameters(feedforward) == pytest.approx(count_parameters(recurrent), rel=0.01)
+
+
+def test_training_scenes_are_reproducible_and_all_new():
+    settings = dataclasses.replace(TINY, updates=experiment._CHUNK + 1, batch=4)
+    batches, again = (list(experiment.training_batches(settings)) for _ in range(2))
+    assert len(batches) == settings.updates
+    images = torch.cat([x for x, _ in batches]).flatten(1)
+    assert torch.equal(images, torch.cat([x for x, _ in again]).flatten(1))
+    assert len(images.unique(dim=0)) == len(images) == 4 * settings.updates
+    other = torch.cat([x for x, _ in experiment.training_batches(dataclasses.replace(settings, seed=1))])
+    assert not torch.equal(other.flatten(1), images)
+
+
+def test_networks_trained_side_by_side_do_not_touch_each_other():
+    def trained(*names):
+        networks = {name: build(spec, 0) for name, spec in experiment.specs(TINY).items() if name in names}
+        experiment.train(networks, TINY, lambda *_: None)
+        return networks[RECURRENT].state_dict()
+
+    alone, together = trained(RECURRENT), trained(*NETWORKS)
+    before = build(experiment.specs(TINY)[RECURRENT], 0).state_dict()
+    assert all(torch.equal(alone[k], together[k]) for k in alone)
+    assert not all(torch.equal(alone[k], before[k]) for k in alone)
+
+
+def test_training_lowers_the_loss():
+    settings = Settings(updates=60, batch=32, steps=8, channels=(4, 8, 8, 8, 8), clutter=(0,), rate=0.01)
+    networks = {FEEDFORWARD: build(experiment.specs(settings)[FEEDFORWARD], 0)}
+    losses = []
+    experiment.train(networks, settings, lambda _, found: losses.append(found[FEEDFORWARD]))
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_learning_rate_rises_then_falls_to_nothing():
+    rates = [experiment.schedule(i, 100) for i in range(100)]
+    assert max(rates) == 1
+    assert rates.index(1) == 9
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert 0 < rates[-1] < 0.001
+    assert experiment.schedule(0, 1) == 1
+
+
+@pytest.mark.parametrize("options", [{"seed": -1}, {"updates": 0}])
+def test_senseless_settings_are_refused(options):
+    with pytest.raises(VentralError, match="demo needs"):
+        Settings(**options)
+
+
+# --- what comes out of it ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny_run():
+    return experiment.run(TINY, lambda *_: None)
+
+
+def answering(run, right):
+    """The run with made-up answers: each network is right about the first `right[name]` of the scenes."""
+    labels, probabilities = run.labels(), {}
+    for name, p in run.probabilities.items():
+        answers = np.where(np.arange(labels.shape[1]) < right[name], labels, (labels + 1) % 10)
+        probabilities[name] = np.broadcast_to(np.eye(10, dtype=np.float32)[answers][:, :, None], p.shape)
+    return dataclasses.replace(run, probabilities=probabilities)
+
+
+@pytest.mark.parametrize(
+    ("recurrent", "minimal", "feedforward", "expected"),
+    [
+        (30, 15, 10, "helped"),
+        (10, 15, 30, "did not help"),
+        (15, 30, 10, "did not help"),
+        (20, 20, 20, "no clear difference"),
+        (30, 30, 10, "no clear difference"),
+    ],
+)
+def test_the_verdict_follows_the_answers(tiny_run, recurrent, minimal, feedforward, expected):
+    right = {RECURRENT: recurrent, MINIMAL: minimal, FEEDFORWARD: feedforward}
+    found = metrics(answering(tiny_run, right))
+    assert found["verdict"]["answer"] == expected
+    assert {name: facts["accuracy"] for name, facts in found["networks"].items()} == {
+        name: pytest.approx(count / 40) for name, count in right.items()
+    }
+    by_control = {c["control"]: c for c in found["verdict"]["comparisons"]}
+    assert by_control[FEEDFORWARD]["difference"] == pytest.approx((recurrent - feedforward) / 40)
+    assert by_control[MINIMAL]["difference"] == pytest.approx((recurrent - minimal) / 40)
+
+
+def test_metrics_are_those_of_the_answers(tiny_run):
+    found = json.loads(json.dumps(metrics(tiny_run)))
+    rows = found["accuracy"]
+    assert len(rows) == 4 * sum(len(tiny_run.steps(name)) for name in NETWORKS)
+    for row in rows:
+        level, step = TINY.clutter.index(row["clutter"]), tiny_run.steps(row["network"]).index(row["step"])
+        answers = tiny_run.probabilities[row["network"]][level, :, step].argmax(-1)
+        assert row["correct"] == (answers == tiny_run.scenes[level].labels.numpy()).sum()
+        assert row["time_ms"] == 10 * row["step"]
+        assert row["ci95"][0] <= row["accuracy"] == row["correct"] / row["n"] <= row["ci95"][1]
+    for name in NETWORKS:
+        assert np.sum(found["confusion"][name]["last"]) == 160
+        last = sum(r["correct"] for r in rows if (r["network"], r["step"]) == (name, tiny_run.steps(name)[-1]))
+        assert np.trace(found["confusion"][name]["last"]) == last
+        changes = found["answer_changes"][name]
+        assert changes.pop("scenes") == sum(changes.values()) == 160
+        assert changes["wrong_to_right"] + changes["right_at_both"] == last
+
+
+def test_answers_are_those_of_the_network(tiny_run):
+    network, scenes = tiny_run.networks[RECURRENT], tiny_run.scenes[1]
+    images = (scenes.images[:5].float() / 255 - network.spec.mean[0]) / network.spec.std[0]
+    with torch.no_grad():
+        logits = network(images).logits
+    assert np.allclose(tiny_run.probabilities[RECURRENT][1, :5], logits.softmax(-1), atol=1e-6)
+    assert list(tiny_run.steps(RECURRENT)) == list(range(5, 8))
+
+
+def test_operations_are_those_of_the_planned_unroll(tiny_run):
+    spec = tiny_run.networks[FEEDFORWARD].spec
+    widths = [spec.shapes().output[a.name][0] for a in spec.areas]
+    sizes = [32, 16, 8, 4, 2]
+    convolutions = sum(
+        2 * 9 * i * o * s * s for i, o, s in zip([1, *widths[:4]], widths[:5], sizes, strict=True)
+    )
+    assert flops(spec) == convolutions + 2 * widths[4] * 10
+    program = program_of(tiny_run.networks[RECURRENT])
+    assert program.area_steps_planned < program.area_steps_naive == 6 * 8
+
+
+def test_examples_are_those_whose_answer_changed_most():
+    labels = np.zeros((2, 8), int)
+    p = np.full((2, 8, 2, 10), 0.01, np.float32)
+    first = np.array([[0.2, 0.2, 0.9, 0.2, 0.9, 0.2, 0.2, 0.2], [0.9, 0.2, 0.9, 0.2, 0.2, 0.2, 0.2, 0.2]])
+    last = np.array([[0.9, 0.8, 0.9, 0.2, 0.1, 0.7, 0.6, 0.6], [0.9, 0.9, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2]])
+    p[..., 0, 0], p[..., 1, 0] = first, last
+    p[..., 0, 1], p[..., 1, 1] = 0.5, 0.5  # the rival
+    assert pick_examples(p, labels) == [(0, 0), (1, 1), (0, 5), (0, 6), (0, 4), (1, 2)]
+
+
+def test_report_is_self_contained_and_says_what_was_found(tiny_run):
+    found = metrics(tiny_run)
+    html = report(tiny_run, found)
+    checker = checked(html)
+    assert checker.fetched == []
+    assert not {"script", "link", "iframe"} & set(checker.tags)
+    assert "url(" not in html
+    assert "@import" not in html
+    headline, rest = found["verdict"]["sentence"].split(": ", 1)
+    assert f"<h1>{headline}.</h1>" in html
+    assert rest.removeprefix("after") in html
+    assert "This is a quick run" in html
+    serious = dataclasses.replace(tiny_run, settings=dataclasses.replace(TINY, quick=False))
+    assert "This is a quick run" not in report(serious, metrics(serious))
+
+
+def test_networks_can_be_loaded_again(tiny_run, tmp_path):
+    write(tiny_run, tmp_path)
+    for name in NETWORKS:
+        loaded = load_network(tmp_path / "networks" / name)
+        again = experiment.answer(loaded, tiny_run.scenes[0])
+        assert np.array_equal(again, tiny_run.probabilities[name][0])
+    assert not list(tmp_path.rglob("*.part"))
+
+
+# --- the command ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny_command(monkeypatch):
+    monkeypatch.setattr(experiment, "quick", lambda seed=0: dataclasses.replace(TINY, seed=seed))
+
+    def run(*args):
+        return CliRunner().invoke(app, ["demo", "--quick", *map(str, args)])
+
+    return run
+
+
+def test_command_writes_the_report_and_ends_with_it(tiny_command, tmp_path):
+    done = tiny_command("--out", tmp_path / "a", "--seed", 3, "--updates", 2)
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    assert (found["settings"]["seed"], found["settings"]["updates"]) == (3, 2)
+    assert done.output.splitlines()[-2:] == [
+        found["verdict"]["sentence"],
+        f"Report: {tmp_path / 'a' / 'report.html'}",
+    ]
+    again = tiny_command("--out", tmp_path / "b", "--seed", 3, "--updates", 2)
+    assert again.exit_code == 0
+    other = json.loads((tmp_path / "b" / "metrics.json").read_text())
+    for key in ("verdict", "accuracy", "confusion", "answer_changes", "settings"):
+        assert found[key] == other[key]
+
+
+def test_an_interrupted_demo_leaves_the_last_one_whole(tiny_command, tmp_path, monkeypatch):
+    assert tiny_command("--out", tmp_path).exit_code == 0
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "answer", interrupt)
+    assert tiny_command("--out", tmp_path, "--seed", 1).exit_code != 0
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_folder_that_cannot_be_is_refused_before_training(tiny_command, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "run", lambda *_: pytest.fail("trained in vain"))
+    (tmp_path / "file").write_text("")
+    done = tiny_command("--out", tmp_path / "file")
+    assert isinstance(done.exception, VentralError)
+    assert "cannot be a folder" in str(done.exception)
+
+
+def test_screen_tells_the_losses_and_the_time_left(capsys):
+    from rich.console import Console
+
+    with Screen(Console(width=120), updates=2) as screen:
+        screen(1, {"recurrent": 2.3})
+        screen(2, {"recurrent": 2.25})
+    assert "2/2 updates, loss recurrent 2.25, 0 s left" in capsys.readouterr().out
