@@ -41,7 +41,7 @@ def test_accuracy_at_every_step(network, batches):
     assert accuracy_per_step(network, batches).steps == (5, 6, 7)
 
 
-@pytest.mark.parametrize("readout", [vs.Mean(), vs.Mean(start=6), vs.MaxConfidence(), vs.Threshold(threshold=0.5)])
+@pytest.mark.parametrize("readout", [vs.Mean(), vs.Mean(start=7), vs.MaxConfidence(), vs.Threshold(threshold=0.5)])
 def test_the_decision_is_the_readouts(network, batches, readout):
     found = accuracy_per_step(network, batches, readout=readout)
     with torch.no_grad():

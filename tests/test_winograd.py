@@ -33,7 +33,7 @@ def test_float32_error_is_that_of_the_direct_convolution(channels: int) -> None:
 
 
 def test_networks_use_it_and_agree_with_direct_convolutions() -> None:
-    net = vs.create_model("rgc_shallow_cifar", seed=0)
+    net = vs.create_model("gru_shallow_cifar", seed=0)
     x = torch.randn(48, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     calls = []
     inner = winograd.convolve

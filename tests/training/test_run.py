@@ -3,8 +3,10 @@ import sys
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import ventralstream as vs
+from ventralstream.data import Loader, load_set
 from ventralstream.errors import VentralError
 from ventralstream.models import build
 from ventralstream.training import SGD, AdamW, Place, Schedule
@@ -67,6 +69,51 @@ def test_an_interrupted_run_goes_on_exactly(tmp_path, after, whole, spec, recipe
     assert_same_weights(weights(out), weights(whole))
     assert (out / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
     assert len(json.loads((out / "run.json").read_text())["sessions"]) == 2
+
+
+def test_an_epoch_without_checkpoints_is_begun_again(tmp_path, spec, recipe, place, stop, weights):
+    """The row that was logged after the last checkpoint is logged once more, not twice."""
+    place = place.replace(checkpoint_every=3600.0)
+    train(spec, recipe, tmp_path / "whole", place=place)
+    out = tmp_path / "run"
+    for after, position in ((5, (0, 0)), (11, (1, 0))):
+        with pytest.raises(RuntimeError):
+            if after == 5:
+                train(spec, recipe, out, place=place, callbacks=[stop(after)])
+            else:
+                resume(out, callbacks=[stop(after)])
+        assert open_run(out).position == position
+    resume(out)
+    assert_same_weights(weights(out), weights(tmp_path / "whole"))
+    assert (out / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+
+
+def test_training_is_what_a_plain_loop_does(tmp_path, spec, recipe, place, weights):
+    it = spec.area("it").replace(drive=spec.area("it").drive[:1])  # without dropout
+    spec = spec.replace(areas=(spec.area("v1"), it, spec.area("decoder")))
+    recipe = recipe.replace(optimizer=SGD(lr=0.3, weight_decay=0.01), clip=0.5, label_smoothing=0.1)
+    train(spec, recipe, tmp_path / "run", place=place)
+
+    network = build(spec.replace(input_shape=(1, 16, 16)), seed=0).train()
+    decayed = [p for p in network.parameters() if p.dim() > 1]
+    others = [p for p in network.parameters() if p.dim() == 1]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others}]
+    optimizer = torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+    loader = Loader(load_set("scenes", size=16, subset=50), 8, train=True)
+    for step in range(12):
+        if step % 6 == 0:
+            loader.set_epoch(step // 6)
+            batches = iter(loader)
+        images, labels = next(batches)
+        for group in optimizer.param_groups:
+            group["lr"] = 0.3 * min((step + 1) / 3.6, (1 - step / 12) / 0.7, 1)
+        loss = F.cross_entropy(network(images).output, labels, label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+        optimizer.step()
+    for name, value in weights(tmp_path / "run").items():
+        torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-5, atol=1e-6)
 
 
 def test_a_run_interrupted_again_and_again_goes_on_exactly(tmp_path, whole, spec, recipe, place, stop, weights):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.flop_counter import FlopCounterMode
 
+from ventralstream.cost import cost
 from ventralstream.demo.compare import (
     RESAMPLES,
     RULE,
@@ -22,9 +22,6 @@ from ventralstream.demo.compare import (
     verdict,
 )
 from ventralstream.demo.experiment import FEEDFORWARD, MINIMAL, NETWORKS, RECURRENT, Run
-from ventralstream.network import Network
-from ventralstream.plan import Program, Request
-from ventralstream.spec import NetworkSpec
 from ventralstream.training.provenance import provenance
 
 CONTROLS = (FEEDFORWARD, MINIMAL)
@@ -91,27 +88,6 @@ def signed(points: float) -> str:
     return f"{points:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def program_of(network: Network) -> Program:
-    """The program that gives the network's answers at all steps that the image drives."""
-    spec = network.spec
-    wanted = range(network.first_steps[spec.readout_area], spec.steps)
-    outputs = frozenset((spec.readout_area, step) for step in wanted)
-    return network.plan(Request(0, spec.steps, spec.presentation, outputs))[0]
-
-
-def flops(spec: NetworkSpec) -> int:
-    """Floating-point operations for one image among many, with answers at all steps (not what images"
-    " share)."""
-    with torch.device("meta"):
-        network = Network(spec).eval()
-    counts = []
-    for batch in (1, 2):
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(torch.empty(batch, *spec.input_shape, device="meta"))
-        counts.append(int(counter.get_total_flops()))
-    return counts[1] - counts[0]
-
-
 def answer_changes(correct: NDArray[np.bool_]) -> dict[str, int]:
     """How many answers were right or wrong at the first and the last step; `correct` is [L, N, T']."""
     first, last = correct[..., 0], correct[..., -1]
@@ -140,16 +116,17 @@ def _comparison(run: Run, last: dict[str, NDArray[np.bool_]], control: str) -> d
 
 def _facts(run: Run, name: str) -> dict[str, Any]:
     network = run.networks[name]
-    program, shapes = program_of(network), network.spec.shapes()
+    spent, shapes = cost(network.spec)[0], network.spec.shapes()
     return {
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": spent.parameters,
         "channels": [shapes.output[area.name][0] for area in network.spec.areas[:-1]],
         "steps": network.spec.steps,
         "first_answer_step": run.steps(name).start,
         "dt_ms": network.spec.dt_ms,
-        "area_steps_naive": program.area_steps_naive,
-        "area_steps_planned": program.area_steps_planned,
-        "flops_per_image": flops(network.spec),
+        "area_steps_naive": spent.area_steps_naive,
+        "area_steps_planned": spent.area_steps_planned,
+        "flops_naive": spent.flops_naive,
+        "flops_planned": spent.flops_planned_batched,
         "training_seconds": round(run.seconds[name], 2),
     }
 

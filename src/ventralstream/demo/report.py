@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ventralstream.cost import cost
 from ventralstream.demo.experiment import FEEDFORWARD, MINIMAL, NETWORKS, RECURRENT, Run
-from ventralstream.demo.metrics import HEADLINES, program_of
+from ventralstream.demo.metrics import HEADLINES
 from ventralstream.report import figures, page
 from ventralstream.report.figures import Curve, Difference, Style
 from ventralstream.report.unroll import MEANING, fate_swatch, unroll
@@ -145,7 +146,7 @@ def _networks(measured: dict[str, Any]) -> str:
                 (TITLES[name], f"channels {', '.join(map(str, facts['channels']))}"),
                 f"{facts['parameters']:,}",
                 (str(facts["steps"]), f"{facts['dt_ms'] * (facts['steps'] - 1):g} ms"),
-                f"{facts['flops_per_image'] / 1e6:.1f}",
+                f"{facts['flops_planned'] / 1e6:.1f}",
                 *(_percent(last[level]) for level in levels),
                 _percent(facts),
             ]
@@ -263,21 +264,21 @@ def _confusions(measured: dict[str, Any]) -> str:
 
 
 def _unrolled(run: Run, measured: dict[str, Any]) -> str:
-    network = run.networks[RECURRENT]
-    program, facts = program_of(network), measured["networks"][RECURRENT]
+    spec, facts = run.networks[RECURRENT].spec, measured["networks"][RECURRENT]
+    program = cost(spec)[1]
     present = [fate for fate in MEANING if program.count(fate)]
     return (
-        page.heading("What was computed, and what was not")
+        page.heading("What is computed, and what is not")
         + page.paragraph(
-            f"A naive unroll of the recurrent network evaluates {facts['area_steps_naive']} area-steps. For"
-            " the same numbers,"
-            f" ventralstream evaluates {facts['area_steps_planned']}, of which {program.count('batch-free')}"
-            " only once for all"
-            " images: nothing of the image has reached those areas yet."
+            f"For the recurrent network's last answer, a naive unroll evaluates {facts['area_steps_naive']}"
+            f" area-steps ({facts['flops_naive'] / 1e6:.1f} MFLOP an image). ventralstream gets the same numbers"
+            f" from {facts['area_steps_planned']} of them ({facts['flops_planned'] / 1e6:.1f} MFLOP), of which"
+            f" {program.count('batch-free')} are evaluated only once for all images: nothing of the image has"
+            " reached those areas yet."
         )
         + page.figure(
             page.legend((fate_swatch(fate), MEANING[fate]) for fate in present)
-            + page.wide(unroll(network.spec, program.fates)),
+            + page.wide(unroll(spec, program.fates)),
             "Areas by steps. Lines show what an area reads: grey the area below, one step earlier; blue its"
             " own cell's state.",
         )

@@ -21,7 +21,7 @@ from torch import Tensor
 
 _TILE, _WINDOW = 4, 6  # outputs and inputs of a tile, per axis
 _LEAST_TILES = 48  # with fewer the products of transformed kernels are too thin to gain anything
-_LEAST_CHANNELS = 32
+_LEAST_PRODUCT = 128 * 128  # of input and output channels: with less the transforms cost what the products gain
 
 
 def _matrices() -> tuple[Tensor, Tensor, Tensor]:
@@ -56,10 +56,10 @@ class Store:
         key = (weight.data_ptr(), weight.shape, weight.stride(), flipped)
         if key not in self._kept:
             w = weight.detach()
-            w = w.flip(2, 3).permute(2, 3, 0, 1) if flipped else w.permute(2, 3, 1, 0)
-            transformed = _KERNEL.to(w.dtype) @ w.reshape(9, -1)
+            w = w.flip(2, 3).transpose(0, 1) if flipped else w
+            transformed = _times(_KERNEL, w.permute(1, 2, 3, 0).flatten(1, 2)).transpose(0, 1).contiguous()
             # the weight is kept too, so that no other tensor gets its address
-            self._kept[key] = (transformed.view(_WINDOW**2, *w.shape[2:]), weight)
+            self._kept[key] = (transformed, weight)
         return self._kept[key][0]
 
     def clear(self) -> None:
@@ -94,7 +94,7 @@ def suits(x: Tensor, weight: Tensor, stride: int, around: int, groups: int) -> b
         weight.shape[2:] == (3, 3)
         and (stride, around, groups) == (1, 1, 1)
         and tiles >= _LEAST_TILES
-        and min(weight.shape[:2]) >= _LEAST_CHANNELS
+        and weight.shape[0] * weight.shape[1] >= _LEAST_PRODUCT
     )
 
 
@@ -123,36 +123,41 @@ class _Convolution(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             into_x = _apply(grad, ctx.store.kernel(weight, flipped=True))
         if ctx.needs_input_grad[1]:
-            products = torch.bmm(_windows(x).transpose(1, 2), _outputs(grad))
-            into_kernel = _KERNEL.to(x.dtype).T @ products.view(_WINDOW**2, -1)
-            into_weight = into_kernel.view(3, 3, *weight.shape[1::-1]).permute(3, 2, 0, 1)
+            products = torch.bmm(_windows(x).permute(1, 2, 0), _outputs(grad).transpose(0, 1))
+            into_kernel = _times(_KERNEL.T, products.transpose(0, 1))
+            into_weight = into_kernel.unflatten(1, (3, 3)).permute(3, 0, 1, 2)
         return into_x, into_weight, None
+
+
+def _times(matrix: Tensor, batch: Tensor) -> Tensor:
+    """matrix [n, m] times each of batch [P, m, C]; many small products share the cores better than one flat one."""
+    return torch.bmm(matrix.to(batch.dtype).expand(len(batch), *matrix.shape), batch)
 
 
 def _apply(x: Tensor, kernel: Tensor) -> Tensor:
     batch, _, height, width = x.shape
     rows, columns, channels = -(-height // _TILE), -(-width // _TILE), kernel.shape[2]
-    products = torch.bmm(_windows(x), kernel).view(_WINDOW**2, -1)
-    tiles = (_OUTPUT.to(x.dtype) @ products).view(_TILE, _TILE, batch, rows, columns, channels)
-    y = tiles.permute(2, 3, 0, 4, 1, 5).reshape(batch, rows * _TILE, columns * _TILE, channels)
+    products = torch.bmm(_windows(x).transpose(0, 1), kernel)
+    tiles = _times(_OUTPUT, products.transpose(0, 1)).view(batch, rows, columns, _TILE, _TILE, channels)
+    y = tiles.transpose(2, 3).reshape(batch, rows * _TILE, columns * _TILE, channels)
     return y[:, :height, :width].permute(0, 3, 1, 2)
 
 
 def _windows(x: Tensor) -> Tensor:
-    """The transformed overlapping windows of x: [36, B * tiles, C]."""
+    """The transformed overlapping windows of x: [B * tiles, 36, C]."""
     batch, channels, height, width = x.shape
     rows, columns = -(-height // _TILE), -(-width // _TILE)
     x = F.pad(x, (1, columns * _TILE - width + 1, 1, rows * _TILE - height + 1))
     b, c, h, w = x.stride()
-    size = (_WINDOW, _WINDOW, batch, rows, columns, channels)
-    windows = x.as_strided(size, (h, w, b, _TILE * h, _TILE * w, c), x.storage_offset())
-    return (_WINDOWS.to(x.dtype) @ windows.reshape(_WINDOW**2, -1)).view(_WINDOW**2, -1, channels)
+    size = (batch, rows, columns, _WINDOW, _WINDOW, channels)
+    windows = x.as_strided(size, (b, _TILE * h, _TILE * w, h, w, c), x.storage_offset())
+    return _times(_WINDOWS, windows.reshape(-1, _WINDOW**2, channels))
 
 
 def _outputs(grad: Tensor) -> Tensor:
-    """The transformed tiles of a gradient with respect to the output: [36, B * tiles, K]."""
+    """The transformed tiles of a gradient with respect to the output: [B * tiles, 36, K]."""
     batch, channels, height, width = grad.shape
     rows, columns = -(-height // _TILE), -(-width // _TILE)
     grad = F.pad(grad, (0, columns * _TILE - width, 0, rows * _TILE - height))
-    tiles = grad.view(batch, channels, rows, _TILE, columns, _TILE).permute(3, 5, 0, 2, 4, 1)
-    return (_OUTPUT.to(grad.dtype).T @ tiles.reshape(_TILE**2, -1)).view(_WINDOW**2, -1, channels)
+    tiles = grad.view(batch, channels, rows, _TILE, columns, _TILE).permute(0, 2, 4, 3, 5, 1)
+    return _times(_OUTPUT.T, tiles.reshape(-1, _TILE**2, channels))
