@@ -163,7 +163,7 @@ class Recipe(Spec):
     subset: int | None = None
     val_subset: int | None = None
     epochs: int = 20
-    batch_size: int = 128
+    batch_size: int = 64
     optimizer: Optimizer = SGD()
     schedule: Schedule = Schedule()
     clip: float | None = 1.0

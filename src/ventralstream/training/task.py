@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from ventralstream.data.pixels import seed_of
+from ventralstream.errors import VentralError
 from ventralstream.evaluation import StepCounts
 from ventralstream.network import Network, Output
 from ventralstream.readout import PerStep, Readout
@@ -89,6 +90,8 @@ class Task(LightningModule):
         self.seen += torch.stack([loss.detach() * len(labels), right, right.new_tensor(len(labels))])
         step = self.global_step + 1
         if step % LOG_EVERY == 0:
+            if not loss.isfinite():
+                raise VentralError(f"the loss is {loss.item()} at batch {step}: try a lower learning rate, or clipping")
             self._log(
                 step,
                 lr=self.trainer.optimizers[0].param_groups[0]["lr"],
