@@ -54,7 +54,7 @@ def test_bad_graphs_name_the_culprit() -> None:
     forward = vs.Connection("conv1", "conv2", "skip", delay=0)
     broken(lambda: chain(A, B, connections=(forward, loop)), "zero delay", "conv1", "conv2")
     broken(lambda: chain(A).replace(areas=(A, A, HEAD)), "two areas named 'conv1'")
-    lonely = chain(A).areas[:1] + (vs.Area("lonely", (Conv(4),)), HEAD)
+    lonely = (A, vs.Area("lonely", (Conv(4),)), HEAD)
     broken(lambda: chain(A).replace(areas=lonely), "'lonely' cannot be reached")
     broken(lambda: chain(vs.Area("conv1", (Conv(4, 20, padding="valid"),))), "conv1", "kernel 20", "16x16")
     broken(lambda: chain(vs.Area("conv1", (Conv(4), Norm("group", groups=3)))), "3 groups", "4 channels")

@@ -72,7 +72,7 @@ def sentence(
         parts.append(f"{size} (95 % interval {signed(low)} to {signed(high)}{clear})")
     return (
         f"{HEADLINES[answer]}: after {ours['steps']} steps the recurrent network was right about"
-        f" {100 * ours['accuracy']:.1f} % of {scenes:,} scenes it had never seen, {'; and '.join(parts)}."
+        f" {100 * ours['accuracy']:.1f} % of {scenes:,} scenes it had never seen, {', and '.join(parts)}."
     )
 
 

@@ -63,7 +63,11 @@ def _opening(run: Run, measured: dict[str, Any]) -> str:
         page.paragraph(f"ventralstream demo · seed {s.seed} · {measured['time'][:10]}", "over")
         + page.heading(headline + ".", 1)
         + (note if s.quick else "")
-        + page.paragraph(found["sentence"].removeprefix(headline + ": ").capitalize(), "lead")
+        + page.paragraph(
+            "Three small networks learned to name handwritten digits in cluttered scenes that hide a part of them."
+            f" {found['sentence'].removeprefix(headline + ': ').capitalize()}",
+            "lead",
+        )
         + page.figure(
             page.panels(plots, 380),
             "Difference in accuracy between the recurrent network's last answers and each control's, with 95"

@@ -125,7 +125,7 @@ class _Convolution(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             products = torch.bmm(_windows(x).permute(1, 2, 0), _outputs(grad).transpose(0, 1))
             into_kernel = _times(_KERNEL.T, products.transpose(0, 1))
-            into_weight = into_kernel.unflatten(1, (3, 3)).permute(3, 0, 1, 2)
+            into_weight = into_kernel.view(-1, 3, 3, weight.shape[0]).permute(3, 0, 1, 2)
         return into_x, into_weight, None
 
 

@@ -192,7 +192,7 @@ def probabilities(
     p = np.asarray(values, dtype=float)
     if p.shape != (len(times_ms), len(classes)):
         raise VentralError(f"probabilities have shape {p.shape}; expected {(len(times_ms), len(classes))}")
-    left, right, top, bottom = 34.0, 18.0, 30.0, 40.0
+    left, right, top, bottom = 40.0, 18.0, 30.0, 40.0
     x = Scale(times_ms[0], times_ms[-1] + 1e-9, left + 9, width - right - 9)
     y = Scale(0, 100, height - bottom, top)
     parts = [
