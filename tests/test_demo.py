@@ -78,7 +78,7 @@ def test_controls_are_what_they_are_called():
     assert minimal == recurrent.replace(name=MINIMAL, steps=minimal.steps)
     assert minimal.steps < recurrent.steps
     assert not any(area.cell for area in feedforward.areas)
-    assert count_parameters(feedforward) == pytest.approx(count_parameters(recurrent), rel=0.01)
+    assert count_parameters(feedforward) == pytest.approx(count_parameters(recurrent), rel=0.04)
 
 
 def test_training_scenes_are_reproducible_and_all_new():

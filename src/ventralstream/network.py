@@ -340,10 +340,10 @@ class Network(nn.Module):
         """Compiles every stage with torch.compile (not the unroll, whose graph would grow with the steps)."""
         for name in (a.name for a in self.spec.areas):
             for op in ("drive", "feedback", "update", "emit", "output"):
-                self._compiled[op, name] = torch.compile(getattr(self.areas[name], op), **options)
+                self._compiled[op, name] = _compiled(getattr(self.areas[name], op), options)
         for i in range(len(self.spec.connections)):
             if str(i) in self.transitions:
-                self._compiled["transit", i] = torch.compile(self.transitions[str(i)].transit, **options)
+                self._compiled["transit", i] = _compiled(self.transitions[str(i)].transit, options)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Network:
         new = self.__class__.__new__(self.__class__)
@@ -498,6 +498,15 @@ class Network(nn.Module):
                 outputs[source] = tuple(None if x is None else full(x) for x in past)
         cells = {a: tuple(map(full, results["carried_state", a, 0])) for a in program.carried_states}
         return NetworkState(stop, outputs, cells)
+
+
+def _compiled(call: Call, options: dict[str, Any]) -> Call:
+    def stage(*args: Any) -> Any:
+        return call(*args)
+
+    # a code object of its own: torch.compile limits the recompilations of each, and all areas share their methods'
+    stage.__code__ = stage.__code__.replace()
+    return torch.compile(stage, **options)  # type: ignore[no-any-return]
 
 
 def _first(stimulus: Stimulus) -> Tensor:

@@ -17,7 +17,7 @@ from ventralstream.cells.registry import register_cell
 from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
-from ventralstream.layers.sequence import ACTIVATIONS
+from ventralstream.layers.sequence import ACTIVATION_OF_ZERO, ACTIVATIONS
 from ventralstream.layers.specs import ActivationName, Conv, Norm, Shape
 from ventralstream.spec import CellSpec
 
@@ -206,7 +206,7 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 def _factor(x: Tensor | None, activation: ActivationName, offset: float, multiplier: float) -> Tensor | float:
     """offset + multiplier * activation(x); x None is zero."""
     if x is None:
-        return offset + multiplier * float(ACTIVATIONS[activation](torch.zeros(())))
+        return offset + multiplier * ACTIVATION_OF_ZERO.get(activation, 0.0)
     if activation == "sigmoid" and offset == -multiplier:  # a - a sig(x) = a sig(-x): one tensor less to keep
         value = torch.sigmoid(-x)
         return value if offset == 1 else offset * value

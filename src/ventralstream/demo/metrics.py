@@ -61,7 +61,7 @@ def sentence(
     """The verdict in words, with the numbers it comes from."""
     ours = networks[RECURRENT]
     than = {
-        FEEDFORWARD: "a feedforward network with as many parameters",
+        FEEDFORWARD: "a feedforward network with about as many parameters",
         MINIMAL: f"the same network trained with its fewest steps, {networks[MINIMAL]['steps']}",
     }
     parts = []

@@ -148,21 +148,14 @@ def _networks(measured: dict[str, Any]) -> str:
         rows.append(
             [
                 (TITLES[name], f"channels {', '.join(map(str, facts['channels']))}"),
-                f"{facts['parameters']:,}",
-                (str(facts["steps"]), f"{facts['dt_ms'] * (facts['steps'] - 1):g} ms"),
-                f"{facts['flops_planned'] / 1e6:.1f}",
-                *(_percent(last[level]) for level in levels),
                 _percent(facts),
+                *(_percent(last[level]) for level in levels),
+                (str(facts["steps"]), f"{facts['dt_ms'] * (facts['steps'] - 1):g} ms"),
+                f"{facts['parameters']:,}",
+                f"{facts['flops_planned'] / 1e6:.1f}",
             ]
         )
-    header = [
-        "Network",
-        "Parameters",
-        "Steps",
-        "MFLOP per image",
-        *(f"Clutter {c}" for c in levels),
-        "All scenes",
-    ]
+    header = ["Network", "All scenes", *(f"Clutter {c}" for c in levels), "Steps", "Parameters", "MFLOP per image"]
     return (
         page.heading("The three networks")
         + page.paragraph(
@@ -172,7 +165,7 @@ def _networks(measured: dict[str, Any]) -> str:
             " fewest steps in which"
             " every recurrent path works once; it tells whether time helps. The feedforward network has no"
             " cells, and more"
-            " channels instead, so that it has as many parameters; it tells whether cells are the better use"
+            " channels instead, so that it has about as many parameters; it tells whether cells are the better use"
             " of them."
         )
         + page.figure(
@@ -300,7 +293,7 @@ def _method(run: Run, measured: dict[str, Any]) -> str:
     training = (
         f"{s.updates:,} updates with {s.batch} new scenes each, of clutter {', '.join(map(str, s.clutter))};"
         f" AdamW, learning rate up to {s.rate:g} (a rise, then a cosine), weight decay {s.weight_decay:g}. The"
-        " loss is the mean cross-entropy over all steps with an answer."
+        " loss is the cross-entropy of the answer at the last step; earlier answers are not trained for."
     )
     limits = (
         "One training run per network: the intervals tell what other scenes would change, not what other"

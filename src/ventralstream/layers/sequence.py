@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,6 +33,7 @@ ACTIVATIONS = {
     "softplus": F.softplus,
     "gelu": F.gelu,
 }
+ACTIVATION_OF_ZERO = {"sigmoid": 0.5, "softplus": math.log(2)}  # 0 for the others
 
 
 class Activation(nn.Module):

@@ -1,0 +1,5 @@
+"""`python -m ventralstream` is `ventral`."""
+
+from ventralstream.cli import main
+
+main()
