@@ -1,13 +1,14 @@
 """Time and memory of an unroll: naive, planned, planned and compiled, and PyTorchTNN's, side by side in one run.
 
     python benchmarks/unroll.py [--peer PATH-to-a-PyTorchTNN-checkout] [--models rgc_shallow timedecay_shallow]
-        [--batch 4] [--steps 16] [--size 224] [--rounds 5] [--threads 2] [--compile] [--out unroll.json]
+        [--batch 4] [--steps 16] [--size 224] [--rounds 5] [--threads 2] [--no-compile] [--out unroll.json]
 
 Same architecture, sizes, steps, batch and threads for all; the image is on throughout and the last step's logits are
-asked for. Every round times each variant once, in turn, so that a slow moment of the machine falls on all of them;
+asked for. `direct` is the plan with every convolution done directly, `planned` (the default) also multiplies less where
+that pays. Every round times each variant once, in turn, so that a slow moment of the machine falls on all of them;
 ratios are medians over rounds of the ratio within a round. Peak memory is that of a process of its own that does one
-training step, less what it held before that step. `convolutions alone` replays the convolutions that the planned
-unroll makes, on tensors of the same shapes, with nothing between them: the rate nothing can exceed.
+training step, less what it held before that step. `convolutions alone` replays the convolutions of `direct`
+on tensors of the same shapes, with nothing between them: the rate that no direct unroll can exceed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -30,13 +30,14 @@ import ventralstream as vs
 from ventralstream.cost import cost
 from ventralstream.plan import Request, plan
 
-VARIANTS = ("naive", "planned", "compiled", "peer")
+VARIANTS = ("naive", "direct", "planned", "compiled", "peer")
 ForwardFn = Callable[[torch.Tensor], torch.Tensor]
 
 
 def ours(name: str, variant: str, steps: int, size: int) -> ForwardFn:
     net = vs.create_model(name, seed=0, input_shape=(3, size, size))
     net.eval()
+    net.fast_convolutions = variant in ("planned", "compiled")
     if variant == "compiled":
         net.compile()
     if variant != "naive":
@@ -137,17 +138,18 @@ def memory_of(args: argparse.Namespace) -> None:
     with torch.no_grad():
         run(small)  # libraries and buffers that the first call loads
     x = torch.randn(args.batch, 3, args.size, args.size)
-    before = resident_kib()
+    before = status_kib("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is held now
     train_once(run, x)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print((peak - before) / 1024)
+    print((status_kib("VmHWM") - before) / 1024)
 
 
-def resident_kib() -> int:
+def status_kib(key: str) -> int:
+    """A line of /proc/self/status (getrusage's peak would count what the parent process held)."""
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{key}:"):
             return int(line.split()[1])
-    raise RuntimeError("no VmRSS in /proc/self/status: peak memory is measured on Linux only")
+    raise RuntimeError(f"no {key} in /proc/self/status: peak memory is measured on Linux only")
 
 
 def planning_ms(name: str, steps: int) -> list[float]:
@@ -162,11 +164,11 @@ def planning_ms(name: str, steps: int) -> list[float]:
 
 
 def measure(name: str, args: argparse.Namespace) -> dict:
-    variants = ["naive", "planned", *(["compiled"] if args.compile else []), *(["peer"] if args.peer else [])]
+    variants = ["naive", "direct", "planned", *(["compiled"] if args.compile else []), *(["peer"] if args.peer else [])]
     torch.manual_seed(0)
     x = torch.randn(args.batch, 3, args.size, args.size)
     runs = {v: make(name, v, args) for v in variants}
-    alone = convolutions_alone(runs["planned"], x)
+    alone = convolutions_alone(runs["direct"], x)
     result: dict = {"forward_s": {}, "training_s": {}, "memory_mib": {}}
     for kind, once in (("forward_s", forward_once), ("training_s", train_once)):
         times: dict[str, list[float]] = {v: [] for v in variants}
@@ -190,7 +192,7 @@ def measure(name: str, args: argparse.Namespace) -> dict:
                     result[kind][v][f"times_faster_than_{base}"] = spread(ratios)
         if bare:
             result["convolutions_alone_s"] = spread(bare)
-            shares = [b / p for b, p in zip(bare, times["planned"], strict=True)]
+            shares = [b / p for b, p in zip(bare, times["direct"], strict=True)]
             result["share_of_the_convolutions_rate"] = spread(shares)
     counted, _ = cost(vs.model_spec(name, input_shape=(3, args.size, args.size)), args.steps, vs.Constant())
     result["flops"] = counted.to_json()
@@ -213,7 +215,7 @@ def report(name: str, r: dict) -> None:
             print(line)
     share = r["share_of_the_convolutions_rate"]
     print(
-        f"  convolutions alone {r['convolutions_alone_s']['median']:.3f} s: the planned forward runs at"
+        f"  convolutions alone {r['convolutions_alone_s']['median']:.3f} s: the direct one runs at"
         f" {100 * share['median']:.0f} % of their rate ({100 * share['min']:.0f} to {100 * share['max']:.0f})"
     )
     print(f"  planning {r['planning_ms']['median']:.1f} ms")
