@@ -13,8 +13,8 @@ from ventralstream.version import __version__
 _HOMES = {
     "errors": ("VentralError",),
     "spec": ("Area", "CellSpec", "Connection", "NetworkSpec", "rename_areas", "spec_from_json"),
-    "presentation": ("Constant", "Flash", "Masked", "Movie", "Presentation", "Segment"),
-    "readout": ("Last", "MaxConfidence", "Mean", "PerStep", "Readout", "Threshold"),
+    "presentation": ("Constant", "Flash", "Masked", "Movie", "Neural", "Presentation", "Segment"),
+    "readout": ("ClassPeak", "ClassWeighted", "ConfidenceWeighted", "Last", "MaxConfidence", "Mean", "PerStep", "Readout", "Threshold"),
     "record": ("Record", "Recording"),
     "network": ("Decision", "Network", "NetworkState", "Output"),
     "timing": ("first_steps",),

@@ -155,4 +155,4 @@ def traits_of(module: nn.Module, extra: Cell | None = None) -> Traits:
         if isinstance(part, nn.Dropout) and part.training and part.p > 0:
             pure = False
         heavy = heavy or isinstance(part, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))
-    return Traits(distinct, last, pure, heavy)
+    return Traits(distinct, last, pure, heavy, extra is not None and extra.forgets())

@@ -55,7 +55,7 @@ def cost(spec: NetworkSpec, steps: int | None = None, presentation: Presentation
     """
     with torch.device("meta"):
         network = Network(spec).eval()
-    stop = network.count_steps(steps)
+    stop = network.count_steps(steps, presentation)
     wanted = frozenset({(spec.readout_area, stop - 1)})
     shown = presentation or spec.presentation
     planned, naive = (Request(0, stop, shown, wanted, naive=naive) for naive in (False, True))

@@ -87,7 +87,7 @@ def extract(
         folder: Images at any depth; their paths relative to it become the stimulus ids, sorted.
         record: Areas, steps, and how maps are reduced (which is done within the unroll).
         out: The store to write.
-        steps: Steps of the unroll; the spec's by default. No more are run than are recorded.
+        steps: Steps of the unroll; the presentation's by default, if it is given and says so, else the spec's. No more are run than are recorded.
         presentation: What is shown when; the spec's by default. A folder can show an image and blanks.
         batch_size: Images at a time.
         dtype: Of the numbers on disk.
@@ -103,10 +103,8 @@ def extract(
         VentralError: For bad input; if there is no readable image; if `out` is there already; if an
             unfinished extraction was begun by another request; if an activation is too large for float16.
     """
-    steps = net.spec.steps if steps is None else steps
+    steps = net.count_steps(steps, presentation)
     presentation = presentation or net.spec.presentation
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise VentralError(f"steps is {steps!r}; expected a whole number of at least 1")
     if batch_size < 1 or workers < 0:
         raise VentralError(f"batch_size is {batch_size} and workers {workers}; expected at least 1 and at least 0")
     if dtype not in DTYPES:

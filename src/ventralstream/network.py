@@ -158,7 +158,7 @@ class Network(nn.Module):
 
         Args:
             stimulus: Normalised images [B, C, H, W]; see the class.
-            steps: How many steps; the spec's by default.
+            steps: How many steps; those of `presentation` by default, if it is given and says so, else the spec's.
             presentation: What is shown when; the spec's by default.
             readout: How the logits become a decision; the spec's by default.
             record: Activations to keep.
@@ -169,10 +169,10 @@ class Network(nn.Module):
         Raises:
             VentralError: for input that cannot be run, in one sentence.
         """
+        start = state.step if state else 0
+        stop = start + self.count_steps(steps, presentation)
         presentation = presentation or self.spec.presentation
         readout = readout or self.spec.readout
-        start = state.step if state else 0
-        stop = start + self.count_steps(steps)
         wanted = self.readout_steps(readout, stop, start)
         recorded = record.resolve(self.spec, start, stop) if record else {}
         pairs = {(a, t) for a, ts in recorded.items() for t in ts}
@@ -239,8 +239,8 @@ class Network(nn.Module):
             presentation: What is shown when; the spec's by default.
         """
         rule = Threshold(threshold=threshold)
+        stop = self.count_steps(steps, presentation)
         presentation = presentation or self.spec.presentation
-        stop = self.count_steps(steps)
         wanted = self.readout_steps(rule, stop, 0)
         area = self.spec.readout_area
         request = Request(0, stop, presentation, frozenset((area, t) for t in wanted), stream=True)
@@ -352,9 +352,15 @@ class Network(nn.Module):
             new.__dict__[key] = {} if key in ("_compiled", "_plans") else copy.deepcopy(value, memo)
         return new
 
-    def count_steps(self, steps: int | None) -> int:
-        """The number of steps to run: the spec's by default; VentralError if it is not a positive whole number."""
-        steps = self.spec.steps if steps is None else steps
+    def count_steps(self, steps: int | None, presentation: Presentation | None = None) -> int:
+        """The number of steps to run; VentralError if it is not a positive whole number.
+
+        Args:
+            steps: What was asked for.
+            presentation: What was asked for; where `steps` is None it may say how long it is. Else the spec does.
+        """
+        if steps is None:
+            steps = presentation.steps if presentation and presentation.steps else self.spec.steps
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
             raise VentralError(f"steps is {steps!r}; expected a whole number of at least 1")
         return steps

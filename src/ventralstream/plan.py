@@ -54,12 +54,14 @@ class Traits:
         last_step: The last active step it may be run at; None if there is none.
         pure: Whether the result for an image depends on that image's inputs alone (no batch statistics, no chance).
         heavy: Whether it has convolutions or linear layers, so that stacking steps pays.
+        forgets: Of "update": whether the result does not depend on the state.
     """
 
     distinct_steps: int = 1
     last_step: int | None = None
     pure: bool = True
     heavy: bool = False
+    forgets: bool = False
 
 
 @dataclass(frozen=True)
@@ -337,7 +339,7 @@ class _Tracer:
         return value
 
     def _state(self, area: Area, step: int) -> int:
-        if step == area.start:
+        if step == area.start or (self.traits["update", area.name].forgets and not self.request.naive):
             return self._leaf("init", area.name)
         if step == self.request.start:
             return self._leaf("carried_state", area.name, 0, True)

@@ -57,13 +57,21 @@ class Segment(Spec):
 @tagged("presentation")
 @dataclass(frozen=True)
 class Presentation(Spec):
-    """A row of segments; made with `Constant`, `Flash`, `Masked` or `Movie`, or by hand."""
+    """A row of segments; made with `Constant`, `Flash`, `Masked` or `Movie`, or by hand.
+
+    Attributes:
+        segments: What is shown, one after another.
+        steps: How many steps are run of it where nobody says; None leaves that to the network.
+    """
 
     segments: tuple[Segment, ...]
+    steps: int | None = None
 
     def check(self) -> None:
         if not self.segments:
             raise VentralError("a presentation needs at least one segment")
+        if self.steps is not None and self.steps < 1:
+            raise VentralError(f"a presentation runs for at least 1 step; got {self.steps}")
         if any(s.steps is None for s in self.segments[:-1]):
             raise VentralError("only the last segment of a presentation may go on for ever")
         if self.segments[-1].steps is not None:
@@ -127,6 +135,11 @@ def Masked(
     empty = Segment("blank", value=blank, space=space)
     between = (empty.replace(steps=gap),) if gap else ()
     return Presentation((Segment("image", on), *between, Segment("mask", mask), empty))
+
+
+def Neural() -> Presentation:
+    """As in recordings: the image for 100 ms, then the blank, 26 steps in all (paper A; papers.md A.1)."""
+    return Flash(on=10).replace(steps=26)
 
 
 def Movie() -> Presentation:

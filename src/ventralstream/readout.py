@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ventralstream.errors import VentralError
 from ventralstream.jsonable import Spec, tagged
@@ -53,7 +53,20 @@ class _Windowed(Readout):
 @tagged("last")
 @dataclass(frozen=True)
 class Last(Readout):
-    """The logits of the last step: the default of papers A and B."""
+    """The logits of the last step: the default of papers A and B.
+
+    Attributes:
+        form: "logits" as they are; "probabilities", their softmax; "linear", divided by their sum (both among the
+            decoders of paper A's code).
+    """
+
+    form: Literal["logits", "probabilities", "linear"] = "logits"
+
+    def decide(self, logits: Tensor) -> Tensor:
+        last = logits[:, -1]
+        if self.form == "probabilities":
+            return last.softmax(-1)
+        return last / last.sum(-1, keepdim=True) if self.form == "linear" else last
 
     def steps(self, first: int, stop: int) -> range:
         return range(stop - 1, stop)
@@ -83,6 +96,20 @@ class Mean(_Windowed):
         return logits.mean(1)
 
 
+@tagged("class_weighted")
+@dataclass(frozen=True)
+class ClassWeighted(_Windowed):
+    """Each class's mean over time, weighted by the softmax over time of `beta` times that class's logits."""
+
+    beta: float = 1.0
+
+    def choose(self, logits: Tensor) -> Tensor:
+        return Last().choose(logits)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        return ((self.beta * logits).softmax(1) * logits).sum(1)
+
+
 @dataclass(frozen=True)
 class _Confident(_Windowed):
     """A readout that compares confidences: the largest softmax probability of `beta` times the logits."""
@@ -101,6 +128,40 @@ class MaxConfidence(_Confident):
 
     def choose(self, logits: Tensor) -> Tensor:
         return self.confidence(logits).argmax(1)
+
+
+@tagged("confidence_weighted")
+@dataclass(frozen=True)
+class ConfidenceWeighted(_Confident):
+    """The mean over time, weighted by the softmax over time of `time_beta` times each step's confidence."""
+
+    time_beta: float = 1.0
+
+    def choose(self, logits: Tensor) -> Tensor:
+        return Last().choose(logits)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        weights = (self.time_beta * self.confidence(logits)).softmax(1)
+        return (weights[..., None] * logits).sum(1)
+
+
+@tagged("class_peak")
+@dataclass(frozen=True)
+class ClassPeak(_Confident):
+    """Each class's logit at the step where that class is most probable; the first one of equals.
+
+    The step of the decision is that of the class decided for.
+    """
+
+    def peaks(self, logits: Tensor) -> Tensor:
+        """The index into the time axis at which each class is most probable: [B, K]."""
+        return (self.beta * logits).softmax(-1).argmax(1)
+
+    def choose(self, logits: Tensor) -> Tensor:
+        return self.peaks(logits).take_along_dim(self.decide(logits).argmax(-1, keepdim=True), 1).squeeze(1)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        return logits.take_along_dim(self.peaks(logits)[:, None], 1).squeeze(1)
 
 
 @tagged("threshold")

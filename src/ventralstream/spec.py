@@ -46,6 +46,11 @@ class CellSpec(Spec):
         return False
 
     @property
+    def remembers(self) -> bool:
+        """Whether the cell's output can depend on its state."""
+        return True
+
+    @property
     def feedback_entry(self) -> Literal["none", "drive", "update"]:
         """Where feedback enters the cell by its own path.
 
@@ -188,7 +193,7 @@ class NetworkSpec(Spec):
     readout: Readout = LAST
     before_start: Literal["zeros", "silent"] = "zeros"
     dt_ms: float = 10.0
-    init: Literal["torch", "convrnn", "cornet_s", "xavier", "he"] = "torch"
+    init: Literal["torch", "convrnn", "cornet_s", "xavier", "he", "he_out"] = "torch"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
@@ -209,9 +214,9 @@ class NetworkSpec(Spec):
                 raise unknown("area", c.source, names, f" as source of connection {c}")
             if c.target not in names:
                 raise unknown("area", c.target, names, f" as target of connection {c}")
-            if (c.source, c.target, c.delay) in seen:
-                raise VentralError(f"the connection {c} with delay {c.delay} is there twice")
-            seen.add((c.source, c.target, c.delay))
+            if (c.source, c.target, c.kind, c.delay) in seen:
+                raise VentralError(f"the {c.kind} connection {c} with delay {c.delay} is there twice")
+            seen.add((c.source, c.target, c.kind, c.delay))
         if self.readout_area not in names:
             raise unknown("area", self.readout_area, names, " as readout_area")
         self.order()

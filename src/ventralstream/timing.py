@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ventralstream.errors import VentralError
-from ventralstream.spec import IMAGE, NetworkSpec
+from ventralstream.spec import IMAGE, Area, NetworkSpec
 
 
 def driven_steps(spec: NetworkSpec, steps: int) -> dict[str, list[bool]]:
@@ -15,13 +15,18 @@ def driven_steps(spec: NetworkSpec, steps: int) -> dict[str, list[bool]]:
             if not area.active(step):
                 driven[name][step] = area.exists(step) and step > 0 and driven[name][step - 1]
                 continue
-            local = area.cell is not None and step > area.start and driven[name][step - 1]
+            local = remembers(area) and step > area.start and driven[name][step - 1]
             driven[name][step] = local or any(
                 step >= c.delay and (c.source == IMAGE or driven[c.source][step - c.delay])
                 for _, c in spec.inputs(name)
                 if c.arrives_at(step - area.start)
             )
     return driven
+
+
+def remembers(area: Area) -> bool:
+    """Whether the area's own past matters to it."""
+    return area.cell is not None and area.cell.remembers
 
 
 def first_steps(spec: NetworkSpec) -> dict[str, int]:
@@ -70,7 +75,7 @@ def _all_paths_used(spec: NetworkSpec, driven: dict[str, list[bool]], steps: int
             if not area.active(step):
                 matters.add((name, step - 1))
                 continue
-            if area.cell is not None and step > area.start:
+            if remembers(area) and step > area.start:
                 matters.add((name, step - 1))
                 if driven[name][step - 1]:
                     cells.add(name)
@@ -82,4 +87,4 @@ def _all_paths_used(spec: NetworkSpec, driven: dict[str, list[bool]], steps: int
                 if driven[c.source][sent]:
                     paths.add(i)
     recurrent = {i for i, c in enumerate(spec.connections) if c.kind in ("feedback", "lateral")}
-    return recurrent <= paths and {a.name for a in spec.areas if a.cell is not None} <= cells
+    return recurrent <= paths and {a.name for a in spec.areas if remembers(a)} <= cells

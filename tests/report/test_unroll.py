@@ -3,7 +3,8 @@ from xml.etree import ElementTree
 
 from ventralstream.cells import Decay
 from ventralstream.models import build
-from ventralstream.models.convrnn import everywhere, shallow_small
+from ventralstream.models.convrnn import everywhere
+from ventralstream.models.convrnn_cifar import shallow_small
 from ventralstream.plan import Request
 from ventralstream.report.unroll import unroll
 from ventralstream.spec import Connection

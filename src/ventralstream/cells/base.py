@@ -35,6 +35,11 @@ class Cell(nn.Module):
     takes_no_state: bool = False
     last_step: int | None = None
 
+    def forgets(self) -> bool:
+        """Whether, with its present parameters, the cell's output does not depend on its state; it then gets the first
+        step's. The default is that it does depend."""
+        return False
+
     def start(self) -> None:
         """Sets what starts otherwise than the network's `init` says (biases of gates); the default changes nothing."""
 

@@ -1,4 +1,4 @@
-"""Time decay (paper A; papers.md A.3): h' = tau h + x, one trainable tau per area."""
+"""Time decay (paper A; papers.md A.3): h' = tau h + x, one tau per area."""
 
 from __future__ import annotations
 
@@ -16,15 +16,35 @@ from ventralstream.spec import CellSpec
 class DecayCell(Cell):
     """h' = tau h + x; the output is h'."""
 
-    def __init__(self, initial: float) -> None:
+    takes_no_state = True
+
+    def __init__(self, spec: Decay) -> None:
         super().__init__()
-        self.tau = nn.Parameter(torch.tensor([initial]))
+        self.initial = spec.initial
+        tau = torch.tensor([spec.initial])
+        self.tau: Tensor
+        if spec.trainable:
+            self.tau = nn.Parameter(tau)
+        else:
+            self.register_buffer("tau", tau)
+        self._looked_at: tuple[int, int] | None = None  # which value of tau was last found to be zero or not
+        self._zero = False
+
+    def forgets(self) -> bool:
+        if isinstance(self.tau, nn.Parameter):
+            return False
+        if self.tau.is_meta:
+            return self.initial == 0
+        now = (id(self.tau), self.tau._version)
+        if now != self._looked_at:  # reading it makes a GPU wait, so not at every unroll
+            self._looked_at, self._zero = now, not self.tau.any().item()
+        return self._zero
 
     def state_shapes(self, shape: Shape) -> tuple[Shape, ...]:
         return (shape,)
 
-    def update(self, drive: Drive, state: State, step: int) -> tuple[Tensor, State]:
-        h = torch.addcmul(drive[0], self.tau, state[0])
+    def update(self, drive: Drive, state: State | None, step: int) -> tuple[Tensor, State]:
+        h = drive[0] if state is None else torch.addcmul(drive[0], self.tau, state[0])
         return h, (h,)
 
 
@@ -35,9 +55,16 @@ class Decay(CellSpec):
 
     Attributes:
         initial: Value at which tau starts (0 in the published networks).
+        trainable: Whether tau is learned. The published networks also have an untrained one, 0, in every area without
+            another cell; while it is 0 the planner knows that the area keeps nothing.
     """
 
     initial: float = 0.0
+    trainable: bool = True
+
+    @property
+    def remembers(self) -> bool:
+        return self.trainable or self.initial != 0
 
     def build(self, shape: Shape, raw_shape: Shape, feedback_channels: int) -> DecayCell:
-        return DecayCell(self.initial)
+        return DecayCell(self)

@@ -21,7 +21,7 @@ def demo(
         None,
         min=1,
         help="Updates of each network's weights; more take longer and make better networks.",
-        show_default="2000, or 30 with --quick",
+        show_default="1000, or 30 with --quick",
     ),
     quick: bool = typer.Option(
         False,

@@ -31,7 +31,8 @@ def extract(
     of: str = typer.Option("output", help="Record each area's output, or the state of its cell."),
     presentation: str | None = typer.Option(
         None,
-        help="'constant', or 'flash:12' (the image for 12 steps, then a blank).",
+        help="'constant', 'neural' (26 steps, the image for 10 of them), or 'flash:12' (the image for 12 steps, then a"
+        " blank).",
         show_default="the model's",
     ),
     batch_size: int = typer.Option(16, help="Images at a time: fewer need less memory."),
@@ -111,16 +112,17 @@ def _network(model: str, seed: int | None) -> tuple[Network, str]:
 
 
 def _presentation(text: str) -> Presentation:
-    from ventralstream.presentation import Constant, Flash
+    from ventralstream.presentation import Constant, Flash, Neural
 
+    named = {"constant": Constant, "neural": Neural}
     name, _, on = text.partition(":")
-    if name not in ("constant", "flash"):
-        raise unknown("presentation", name, ("constant", "flash"))
-    if name == "constant" and text == name:
-        return Constant()
+    if name not in (*named, "flash"):
+        raise unknown("presentation", name, (*named, "flash"))
+    if text in named:
+        return named[text]()
     if name == "flash" and on.isascii() and on.isdigit():
         return Flash(int(on))
-    raise VentralError(f"the presentation is '{text}'; expected 'constant', or e.g. 'flash:12'")
+    raise VentralError(f"the presentation is '{text}'; expected 'constant', 'neural', or e.g. 'flash:12'")
 
 
 def _steps(text: str) -> tuple[int, ...]:

@@ -23,7 +23,8 @@ def initialise(module: nn.Module, how: str) -> None:
         module: The network or a part of it.
         how: "torch" leaves torch's defaults (CORnet-R/-RT); "convrnn" is paper A's (variance scaling, the linear
             layer normal with std 0.01, its bias 1); "cornet_s" normal with std sqrt(2 / (k k out)) (paper B);
-            "xavier" uniform (CORnet-Z); "he" normal by fan-in (paper C). Biases start at 0 in all but "torch".
+            "xavier" uniform (CORnet-Z); "he" normal by fan-in (paper C); "he_out" by fan-out, linear layers as torch's (ResNets). Biases start at
+            0 in all but "torch"; linear ones of "cornet_s" and "he_out" as torch's.
     """
     if how == "torch":
         return
@@ -39,7 +40,9 @@ def initialise(module: nn.Module, how: str) -> None:
             nn.init.xavier_uniform_(layer.weight)
         elif how == "he":
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        elif how == "he_out" and not linear:
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
         elif how == "cornet_s" and not linear:
             nn.init.normal_(layer.weight, std=math.sqrt(2 / (layer.weight[0, 0].numel() * layer.weight.shape[0])))
-        if layer.bias is not None and not (how == "cornet_s" and linear):
+        if layer.bias is not None and not (how in ("cornet_s", "he_out") and linear):
             nn.init.constant_(layer.bias, 1.0 if how == "convrnn" and linear else 0.0)

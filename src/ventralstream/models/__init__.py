@@ -1,7 +1,8 @@
 """Registered models: `create_model`, `list_models`."""
 
-from ventralstream.models import convrnn, cornet, feedforward, liao_poggio  # they register their models
+from ventralstream.models import convrnn, convrnn_cifar, cornet, feedforward, liao_poggio  # they register their models
 from ventralstream.models.registry import (
+    Published,
     build,
     count_parameters,
     create_model,
@@ -13,8 +14,10 @@ from ventralstream.models.registry import (
 )
 
 __all__ = [
+    "Published",
     "build",
     "convrnn",
+    "convrnn_cifar",
     "cornet",
     "count_parameters",
     "create_model",

@@ -1,25 +1,33 @@
-"""The shallow ConvRNNs of paper A (papers.md A.2-A.4): five convolutional areas and a decoder, biological order.
+"""The ConvRNNs of paper A (papers.md A.2-A.4, A.7): networks of 6 ("shallow") and 11 ("intermediate") areas.
 
-Cells stand in conv3, conv4 and conv5. Every connection takes one step of 10 ms.
+Every connection takes one step of 10 ms. As in the published code, an area without another cell has an untrained time
+decay, which is 0.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ventralstream.cells import GRU, LSTM, UGRNN, Decay, IntersectionRNN, Reciprocal, SimpleRNN
-from ventralstream.layers.specs import Act, Conv, GlobalPool, Layer, Linear, Pool
-from ventralstream.models.registry import register_model
+from ventralstream.layers.specs import Act, AddInput, Conv, GlobalPool, Layer, Linear, Pool
+from ventralstream.models.registry import Published, register_model
 from ventralstream.presentation import Constant, Flash
+from ventralstream.readout import MaxConfidence, Readout, Threshold
 from ventralstream.spec import Area, CellSpec, Connection, NetworkSpec
 from ventralstream.timing import minimal_steps
 
-CELL_AREAS = ("conv3", "conv4", "conv5")
-DEFAULT_STEPS = 16
-CIFAR_CHANNELS = (32, 64, 64, 128, 128)  # our choice: what two cores train at a useful pace
-CIFAR_STEPS = 10  # our choice: 5 steps of recurrence after the first logits
-CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+CELL_AREAS = ("conv3", "conv4", "conv5")  # of the shallow networks
+INTERMEDIATE_CELL_AREAS = tuple(f"conv{i}" for i in range(4, 11))
+MEMORY = Decay(trainable=False)
+IMAGE_ON = 12  # steps, in training
+SHALLOW_STEPS, INTERMEDIATE_STEPS = 16, 17
+SHALLOW_CHANNELS = (64, 128, 256, 256, 512)
+INTERMEDIATE_CHANNELS = (64, 64, 64, 128, 128, 256, 256, 512, 512, 512)
+RGC_CHANNELS = (64, 128, 128, 128, 128, 256, 256, 256, 512, 512)
+POOLED = (1, 4, 6, 7, 10)  # areas of the intermediate networks that end in a pooling
+FEEDBACK = (("conv8", "conv5"), ("conv7", "conv6"), ("conv9", "conv6"), ("conv10", "conv7"), ("conv10", "conv9"))
+ELU = Act("elu")
 
 
 def chain(areas: Sequence[Area], delay: int = 1) -> tuple[Connection, ...]:
@@ -32,8 +40,9 @@ def chain(areas: Sequence[Area], delay: int = 1) -> tuple[Connection, ...]:
 def shallow(
     cells: Mapping[str, CellSpec],
     num_classes: int = 1000,
-    channels: Sequence[int] = (64, 128, 256, 256, 512),
+    channels: Sequence[int] = SHALLOW_CHANNELS,
     activated: bool = False,
+    memory: CellSpec | None = MEMORY,
 ) -> NetworkSpec:
     """The 224-px network of six areas.
 
@@ -43,68 +52,89 @@ def shallow(
         channels: Of conv1 to conv5.
         activated: Whether the convolutions of conv3 to conv5 end in an ELU (in the published networks only those
             with a Reciprocal Gated Cell do).
+        memory: The cell of all other areas.
     """
-    act = (Act("elu"),) if activated else ()
+    act = (ELU,) if activated else ()
     areas = [
-        Area("conv1", (Conv(channels[0], 7, 2), Act("elu")), output=(Pool(),)),
-        Area("conv2", (Conv(channels[1]), Act("elu")), output=(Pool(),)),
+        Area("conv1", (Conv(channels[0], 7, 2), ELU), memory, (Pool(),)),
+        Area("conv2", (Conv(channels[1]), ELU), memory, (Pool(),)),
         *(
-            Area(name, (Conv(width), *act), cells.get(name), (Pool(),))
+            Area(name, (Conv(width), *act), cells.get(name, memory), (Pool(),))
             for name, width in zip(CELL_AREAS, channels[2:], strict=True)
         ),
-        Area("decoder", (Conv(num_classes, 2, padding="valid"),), output=(GlobalPool(),)),
+        Area("decoder", (Conv(num_classes, 2, padding="valid"),), memory, (GlobalPool(),)),
     ]
-    return NetworkSpec(
-        "shallow",
-        tuple(areas),
-        chain(areas),
-        "decoder",
-        steps=DEFAULT_STEPS,
-        presentation=Flash(on=12),
-        init="convrnn",
-    )
+    return _convrnn("shallow", areas, (), SHALLOW_STEPS)
 
 
-def shallow_small(
+def intermediate(
     cells: Mapping[str, CellSpec],
-    num_classes: int = 10,
-    channels: Sequence[int] = CIFAR_CHANNELS,
-    input_shape: tuple[int, int, int] = (3, 32, 32),
-    steps: int = CIFAR_STEPS,
-    activated: bool = True,
+    num_classes: int = 1000,
+    channels: Sequence[int] = INTERMEDIATE_CHANNELS,
+    memory: CellSpec | None = MEMORY,
 ) -> NetworkSpec:
-    """The same graph for small images (our choice): 3x3 kernels, cells on maps of 1/4, 1/8 and 1/16, a linear decoder.
+    """The 224-px network of eleven areas: residual blocks (convolution, cell, convolution, plus the area's input).
 
-    Unlike the 224-px networks it keeps its image on, and all its convolutions are activated.
+    Args:
+        cells: Cells by area.
+        num_classes: Classes.
+        channels: Of conv1 to conv10.
+        memory: The cell of all other areas.
     """
-    act: tuple[Layer, ...] = (Act("elu"),)
-    areas = [
-        Area("conv1", (Conv(channels[0]), *act), output=(Pool(),)),
-        Area("conv2", (Conv(channels[1]), *act), output=(Pool(),)),
-        *(
-            Area(name, (Conv(width), *(act if activated else ())), cells.get(name), (Pool(),))
-            for name, width in zip(CELL_AREAS, channels[2:], strict=True)
-        ),
-        Area("decoder", (GlobalPool(), Linear(num_classes))),
-    ]
-    gray = input_shape[0] == 1
+    areas = [Area("conv1", (Conv(channels[0], 7, 2),), memory, (ELU, Pool()))]
+    for i, width in enumerate(channels[1:], 2):
+        output = (Conv(width), AddInput(), ELU, *_pool(i))
+        areas.append(Area(f"conv{i}", (Conv(width), ELU), cells.get(f"conv{i}", memory), output))
+    return _convrnn("intermediate", [*areas, _linear_decoder(num_classes, memory)], (), INTERMEDIATE_STEPS)
+
+
+def intermediate_reciprocal(
+    cell: CellSpec,
+    num_classes: int = 1000,
+    channels: Sequence[int] = RGC_CHANNELS,
+    feedback: Sequence[tuple[str, str]] = FEEDBACK,
+) -> NetworkSpec:
+    """The 224-px network of eleven areas whose residual connections are in the cells of conv4 to conv10.
+
+    Args:
+        cell: Their cell.
+        num_classes: Classes.
+        channels: Of conv1 to conv10.
+        feedback: Long-range connections (source, target); their order is the order of their channels at a target.
+    """
+    areas = [Area("conv1", (Conv(channels[0], 7, 2),), MEMORY, (ELU, Pool()))]
+    for i, width in enumerate(channels[1:], 2):
+        if f"conv{i}" in INTERMEDIATE_CELL_AREAS:
+            areas.append(Area(f"conv{i}", (Conv(width),), cell, _pool(i)))
+        else:
+            areas.append(Area(f"conv{i}", (Conv(width),), MEMORY, (ELU,)))
+    back = tuple(Connection(source, target, "feedback") for source, target in feedback)
+    return _convrnn("intermediate", [*areas, _linear_decoder(num_classes, MEMORY)], back, INTERMEDIATE_STEPS)
+
+
+def _pool(area: int) -> tuple[Layer, ...]:
+    return (Pool(),) if area in POOLED else ()
+
+
+def _linear_decoder(num_classes: int, memory: CellSpec | None) -> Area:
+    return Area("decoder", (GlobalPool(), Linear(num_classes)), memory)
+
+
+def _convrnn(name: str, areas: Sequence[Area], more: tuple[Connection, ...], steps: int) -> NetworkSpec:
     return NetworkSpec(
-        "shallow_small",
+        name,
         tuple(areas),
-        chain(areas),
+        (*chain(areas), *more),
         "decoder",
-        input_shape=input_shape,
         steps=steps,
-        presentation=Constant(),
+        presentation=Flash(on=IMAGE_ON),
         init="convrnn",
-        mean=(0.5,) if gray else CIFAR_MEAN,
-        std=(0.5,) if gray else CIFAR_STD,
     )
 
 
-def everywhere(cell: CellSpec) -> dict[str, CellSpec]:
-    """The same cell in conv3, conv4 and conv5."""
-    return dict.fromkeys(CELL_AREAS, cell)
+def everywhere(cell: CellSpec, areas: Sequence[str] = CELL_AREAS) -> dict[str, CellSpec]:
+    """The same cell in all areas that have one."""
+    return dict.fromkeys(areas, cell)
 
 
 def minimal(spec: NetworkSpec) -> NetworkSpec:
@@ -112,80 +142,178 @@ def minimal(spec: NetworkSpec) -> NetworkSpec:
     return spec.replace(steps=minimal_steps(spec))
 
 
-@register_model("convrnn")
-def timedecay_shallow(num_classes: int = 1000) -> NetworkSpec:
-    """Six areas, time decay (paper A; 4.20 M parameters)."""
-    return shallow(everywhere(Decay()), num_classes)
+def simple_reciprocal() -> Reciprocal:
+    """The simple Reciprocal Gated Cell of 2018 (rgc_shallow)."""
+    return Reciprocal()
 
 
-@register_model("convrnn")
-def simplernn_shallow(num_classes: int = 1000) -> NetworkSpec:
-    """Six areas, simple RNN with layer normalisation (paper A; 6.27 M parameters)."""
-    widths = (128, 256, 256)
-    cells = {a: SimpleRNN(channels=w, layer_norm=True) for a, w in zip(CELL_AREAS, widths, strict=True)}
-    return shallow(cells, num_classes)
+def median_reciprocal() -> Reciprocal:
+    """The searched "median" Reciprocal Gated Cell (rgc_intermediate)."""
+    tau, gate = 0.9219348064291611, 0.7006566684988862
+    return Reciprocal(
+        cell_channels=64,
+        tau_kernel=7,
+        tau_separable=True,
+        tau_offset=tau,
+        tau_multiplier=-tau,
+        gate_kernel=7,
+        gate_separable=True,
+        gate_activation="tanh",
+        gate_offset=gate,
+        gate_multiplier=-gate,
+        gate_bias=True,
+        input_to_out=True,
+        input_kernel=2,
+        input_bias=True,
+        out_residual=True,
+        residual_to_out_gate=False,
+        input_activation="elu",
+    )
 
 
-@register_model("convrnn")
-def gru_shallow(num_classes: int = 1000) -> NetworkSpec:
-    """Six areas, GRU (paper A; 25.43 M parameters)."""
-    return shallow(everywhere(GRU()), num_classes)
-
-
-@register_model("convrnn")
-def lstm_shallow(num_classes: int = 1000) -> NetworkSpec:
-    """Six areas, LSTM with searched kernels, peepholes in conv4 and layer norm (paper A; 21.13 M parameters)."""
-    cells = {
+def _shallow_lstms() -> dict[str, CellSpec]:
+    """The searched LSTMs of the shallow network."""
+    return {
         "conv3": LSTM(128, 2, 1.3561755203084322, layer_norm=True),
         "conv4": LSTM(256, 3, 0.977962918535079, peepholes=True, layer_norm=True),
         "conv5": LSTM(256, 4, 0.9249280259963113, layer_norm=True),
     }
-    return shallow(cells, num_classes)
 
 
-@register_model("convrnn")
-def ugrnn_shallow(num_classes: int = 1000) -> NetworkSpec:
-    """Six areas, update-gate RNN (paper A; 18.36 M parameters)."""
-    return shallow(everywhere(UGRNN()), num_classes)
+def _shallow_rnns() -> dict[str, CellSpec]:
+    widths = (128, 256, 256)
+    return {a: SimpleRNN(channels=w, layer_norm=True) for a, w in zip(CELL_AREAS, widths, strict=True)}
 
 
-@register_model("convrnn")
-def intersectionrnn_shallow(num_classes: int = 1000) -> NetworkSpec:
-    """Six areas, intersection RNN (paper A; 32.51 M parameters)."""
-    return shallow(everywhere(IntersectionRNN()), num_classes)
+SHALLOW_CELLS: dict[str, Callable[[], dict[str, CellSpec]]] = {
+    "timedecay": lambda: everywhere(Decay()),
+    "simplernn": _shallow_rnns,
+    "gru": lambda: everywhere(GRU()),
+    "lstm": _shallow_lstms,
+    "intersectionrnn": lambda: everywhere(IntersectionRNN()),
+    "ugrnn": lambda: everywhere(UGRNN()),
+    "rgc": lambda: everywhere(simple_reciprocal()),
+}
+INTERMEDIATE_CELLS: dict[str, Callable[[], CellSpec]] = {
+    "timedecay": Decay,
+    "simplernn": SimpleRNN,
+    "gru": GRU,
+    "lstm": LSTM,
+    "intersectionrnn": IntersectionRNN,
+    "ugrnn": UGRNN,
+    "rgc": median_reciprocal,
+}
+CELL_TITLES = {
+    "timedecay": "time decay",
+    "simplernn": "simple RNN",
+    "gru": "GRU",
+    "lstm": "LSTM",
+    "intersectionrnn": "intersection RNN",
+    "ugrnn": "update-gate RNN",
+    "rgc": "Reciprocal Gated Cell",
+}
 
 
-@register_model("convrnn")
-def rgc_shallow(num_classes: int = 1000) -> NetworkSpec:
-    """Six areas, Reciprocal Gated Cell (paper A; 23.96 M parameters)."""
-    return shallow(everywhere(Reciprocal()), num_classes, activated=True)
+def _shallow_of(cell: str, num_classes: int) -> NetworkSpec:
+    return shallow(SHALLOW_CELLS[cell](), num_classes, activated=cell == "rgc")
+
+
+def _intermediate_of(cell: str, num_classes: int) -> NetworkSpec:
+    if cell == "rgc":
+        return intermediate_reciprocal(median_reciprocal(), num_classes)
+    return intermediate(everywhere(INTERMEDIATE_CELLS[cell](), INTERMEDIATE_CELL_AREAS), num_classes)
+
+
+# Accuracies on ImageNet (top 1, top 5, in percent) as the authors of the published weights give them; papers.md A.2.
+_SHALLOW_ACCURACY = {
+    "timedecay": (50.06, 72.97),
+    "simplernn": (61.11, 83.15),
+    "gru": (62.16, 84.02),
+    "lstm": (63.43, 84.89),
+    "intersectionrnn": (65.42, 86.02),
+    "ugrnn": (60.82, 83.23),
+    "rgc": (66.97, 87.02),
+}
+_INTERMEDIATE_ACCURACY = {
+    "timedecay": (67.52, 87.80),
+    "simplernn": (70.47, 89.48),
+    "gru": (69.81, 89.25),
+    "lstm": (69.57, 89.18),
+    "intersectionrnn": (68.98, 88.67),
+    "ugrnn": (69.78, 89.21),
+    "rgc": (73.0, 91.16),
+}
+DECODER_START = 11  # the first step that the decoders over time look at: one after the image first drives the logits
+_DTHRESH, _TMAXCONF = Threshold(start=DECODER_START), MaxConfidence(start=DECODER_START)
+# name: (cell, steps if the image stays on, readout, top 1, top 5)
+_VARIANTS: dict[str, tuple[str, int | None, Readout | None, float, float]] = {
+    "ugrnn_intermediate_t30": ("ugrnn", 30, None, 70.09, 89.29),
+    "ugrnn_intermediate_t30_dthresh": ("ugrnn", 30, _DTHRESH, 69.30, 88.97),
+    "ugrnn_intermediate_t30_tmaxconf": ("ugrnn", 30, _TMAXCONF, 70.04, 89.29),
+    "rgc_intermediate_dthresh": ("rgc", None, _DTHRESH, 71.81, 90.16),
+    "rgc_intermediate_tmaxconf": ("rgc", None, _TMAXCONF, 72.29, 90.52),
+    "rgc_intermediate_t22_tmaxconf": ("rgc", 22, _TMAXCONF, 72.98, 90.80),
+}
+_SHALLOW_SITES = {"conv3": "V4", "conv4": "pIT", "conv5": "cIT/aIT"}
+_INTERMEDIATE_SITES = {
+    **dict.fromkeys(("conv5", "conv6"), "V4"),
+    **dict.fromkeys(("conv7", "conv8"), "pIT"),
+    **dict.fromkeys(("conv9", "conv10"), "cIT/aIT"),
+}
+_SOURCE = "Nayebi et al. 2018 (arXiv 1807.00053) and 2022 (Neural Computation 34:1652-1675), neuroailab/convrnns"
+
+
+def _register(
+    name: str, make: Callable[[int], NetworkSpec], summary: str, accuracy: tuple[float, float], sites: dict[str, str]
+) -> None:
+    def spec(num_classes: int = 1000) -> NetworkSpec:
+        return make(num_classes)
+
+    spec.__doc__ = summary
+    published = Published(*accuracy, source=_SOURCE, weights_licence="none stated", sites=sites)
+    register_model("convrnn", name, published)(spec)
+
+
+def _register_all() -> None:
+    for cell, title in CELL_TITLES.items():
+        _register(
+            f"{cell}_shallow",
+            lambda n, cell=cell: _shallow_of(cell, n),  # type: ignore[misc]
+            f"Six areas, {title} in conv3 to conv5 (paper A).",
+            _SHALLOW_ACCURACY[cell],
+            _SHALLOW_SITES,
+        )
+    for cell, title in CELL_TITLES.items():
+        extra = " and five feedback connections" if cell == "rgc" else ""
+        _register(
+            f"{cell}_intermediate",
+            lambda n, cell=cell: _intermediate_of(cell, n),  # type: ignore[misc]
+            f"Eleven areas, {title} in conv4 to conv10{extra} (paper A).",
+            _INTERMEDIATE_ACCURACY[cell],
+            _INTERMEDIATE_SITES,
+        )
+    for name, (cell, on, readout, top1, top5) in _VARIANTS.items():
+
+        def make(n: int, cell: str = cell, on: int | None = on, readout: Readout | None = readout) -> NetworkSpec:
+            spec = _intermediate_of(cell, n)
+            spec = spec if on is None else spec.replace(steps=on, presentation=Constant())
+            return spec if readout is None else spec.replace(readout=readout)
+
+        told = [f"{on} steps with the image on" if on else "", f"readout '{readout.tag}'" if readout else ""]
+        summary = f"{cell}_intermediate with {' and '.join(t for t in told if t)} (paper A)."
+        _register(name, make, summary, (top1, top5), _INTERMEDIATE_SITES)
+
+
+_register_all()
 
 
 @register_model("convrnn")
 def rgc_shallow_minimal(num_classes: int = 1000) -> NetworkSpec:
     """rgc_shallow for the fewest steps that use every recurrent path (paper A's minimal-unroll control)."""
-    return minimal(rgc_shallow(num_classes))
+    return minimal(_shallow_of("rgc", num_classes))
 
 
 @register_model("convrnn")
-def rgc_shallow_cifar(num_classes: int = 10, steps: int = CIFAR_STEPS) -> NetworkSpec:
-    """The shallow Reciprocal Gated network for 32-px images (our choice of sizes)."""
-    return shallow_small(everywhere(Reciprocal()), num_classes, steps=steps)
-
-
-@register_model("convrnn")
-def rgc_shallow_cifar_minimal(num_classes: int = 10) -> NetworkSpec:
-    """rgc_shallow_cifar for the fewest steps that use every recurrent path."""
-    return minimal(rgc_shallow_cifar(num_classes))
-
-
-@register_model("convrnn")
-def timedecay_shallow_cifar(num_classes: int = 10, steps: int = CIFAR_STEPS) -> NetworkSpec:
-    """The shallow time-decay network for 32-px images (our choice of sizes)."""
-    return shallow_small(everywhere(Decay()), num_classes, steps=steps)
-
-
-@register_model("convrnn")
-def gru_shallow_cifar(num_classes: int = 10, steps: int = CIFAR_STEPS) -> NetworkSpec:
-    """The shallow GRU network for 32-px images (our choice of sizes)."""
-    return shallow_small(everywhere(GRU()), num_classes, steps=steps)
+def rgc_intermediate_minimal(num_classes: int = 1000) -> NetworkSpec:
+    """rgc_intermediate for the fewest steps that use every recurrent path (paper A's minimal-unroll control)."""
+    return minimal(_intermediate_of("rgc", num_classes))

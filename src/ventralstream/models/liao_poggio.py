@@ -8,7 +8,7 @@ steps and which entries carry the identity are our choice (the paper's tables ar
 from __future__ import annotations
 
 from ventralstream.layers.specs import Act, Conv, Deconv, GlobalPool, Layer, Linear, Norm
-from ventralstream.models.convrnn import CIFAR_MEAN, CIFAR_STD
+from ventralstream.models.convrnn_cifar import CIFAR_MEAN, CIFAR_STD
 from ventralstream.models.registry import register_model
 from ventralstream.presentation import Constant
 from ventralstream.spec import Area, Connection, NetworkSpec

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
 from ventralstream.errors import VentralError, unknown
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec
-from ventralstream.weights import load_spec
+from ventralstream.weights.disk import load_spec
 
 Family = Literal["convrnn", "cornet", "liao_poggio", "feedforward", "user"]
 SpecMaker = Callable[..., NetworkSpec]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the authors of published weights say of a model.
+
+    Attributes:
+        top1, top5: Accuracy on ImageNet's validation images, in percent; None where it is not known.
+        source: Paper and repository.
+        weights_licence: Licence of the published weights.
+        sites: Recording sites by area, as the authors assign them.
+    """
+
+    top1: float | None
+    top5: float | None
+    source: str
+    weights_licence: str
+    sites: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -29,25 +47,29 @@ class Entry:
         make: Gives its spec; its parameters (num_classes first) are the model's options.
         family: The paper's family.
         summary: One line.
+        published: What is published of it; None for our own.
     """
 
     name: str
     make: SpecMaker
     family: Family
     summary: str
+    published: Published | None = None
 
 
 _MODELS: dict[str, Entry] = {}
 
 
-def register_model(family: Family = "user", name: str = "") -> Callable[[SpecMaker], SpecMaker]:
+def register_model(
+    family: Family = "user", name: str = "", published: Published | None = None
+) -> Callable[[SpecMaker], SpecMaker]:
     """Registers a function that gives a spec as a model; its docstring's first line is the summary."""
 
     def register(make: SpecMaker) -> SpecMaker:
         key = name or make.__name__
         if key in _MODELS:
             raise VentralError(f"the model name '{key}' is taken")
-        _MODELS[key] = Entry(key, make, family, (inspect.getdoc(make) or "").split("\n")[0])
+        _MODELS[key] = Entry(key, make, family, (inspect.getdoc(make) or "").split("\n")[0], published)
         return make
 
     return register
@@ -60,9 +82,26 @@ def model_entry(name: str) -> Entry:
     return _MODELS[name]
 
 
-def list_models(pattern: str = "*", family: Family | None = None) -> list[str]:
-    """Names of the registered models that match a pattern ("rgc*"), sorted."""
-    return sorted(e.name for e in _MODELS.values() if fnmatch.fnmatch(e.name, pattern) and family in (None, e.family))
+def list_models(pattern: str = "*", family: Family | None = None, published: bool | None = None) -> list[str]:
+    """Names of the registered models, sorted.
+
+    Args:
+        pattern: That the name matches ("rgc*").
+        family: Of which family; None is any.
+        published: Whether published weights exist of it; None is either.
+
+    Raises:
+        VentralError: for an unknown family.
+    """
+    if family not in (None, *get_args(Family)):
+        raise unknown("family", family, get_args(Family))
+    return sorted(
+        e.name
+        for e in _MODELS.values()
+        if fnmatch.fnmatch(e.name, pattern)
+        and family in (None, e.family)
+        and published in (None, e.published is not None)
+    )
 
 
 def model_spec(name: str, **options: object) -> NetworkSpec:

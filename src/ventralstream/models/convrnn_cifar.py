@@ -1,0 +1,77 @@
+"""The shallow ConvRNNs for small images (our choice of sizes): what a machine of two cores trains at a useful pace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ventralstream.cells import GRU, Decay, Reciprocal
+from ventralstream.layers.specs import Act, Conv, GlobalPool, Layer, Linear, Pool
+from ventralstream.models.convrnn import CELL_AREAS, chain, everywhere, minimal
+from ventralstream.models.registry import register_model
+from ventralstream.presentation import Constant
+from ventralstream.spec import Area, CellSpec, NetworkSpec
+
+CIFAR_CHANNELS = (32, 64, 64, 128, 128)
+CIFAR_STEPS = 10  # 5 steps of recurrence after the first logits
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+
+
+def shallow_small(
+    cells: Mapping[str, CellSpec],
+    num_classes: int = 10,
+    channels: Sequence[int] = CIFAR_CHANNELS,
+    input_shape: tuple[int, int, int] = (3, 32, 32),
+    steps: int = CIFAR_STEPS,
+    activated: bool = True,
+) -> NetworkSpec:
+    """The shallow graph for small images: 3x3 kernels, cells on maps of 1/4, 1/8 and 1/16, a linear decoder.
+
+    Unlike the 224-px networks it keeps its image on, and all its convolutions are activated.
+    """
+    act: tuple[Layer, ...] = (Act("elu"),)
+    areas = [
+        Area("conv1", (Conv(channels[0]), *act), output=(Pool(),)),
+        Area("conv2", (Conv(channels[1]), *act), output=(Pool(),)),
+        *(
+            Area(name, (Conv(width), *(act if activated else ())), cells.get(name), (Pool(),))
+            for name, width in zip(CELL_AREAS, channels[2:], strict=True)
+        ),
+        Area("decoder", (GlobalPool(), Linear(num_classes))),
+    ]
+    gray = input_shape[0] == 1
+    return NetworkSpec(
+        "shallow_small",
+        tuple(areas),
+        chain(areas),
+        "decoder",
+        input_shape=input_shape,
+        steps=steps,
+        presentation=Constant(),
+        init="convrnn",
+        mean=(0.5,) if gray else CIFAR_MEAN,
+        std=(0.5,) if gray else CIFAR_STD,
+    )
+
+
+@register_model("convrnn")
+def rgc_shallow_cifar(num_classes: int = 10, steps: int = CIFAR_STEPS) -> NetworkSpec:
+    """The shallow Reciprocal Gated network for 32-px images (our choice of sizes)."""
+    return shallow_small(everywhere(Reciprocal()), num_classes, steps=steps)
+
+
+@register_model("convrnn")
+def rgc_shallow_cifar_minimal(num_classes: int = 10) -> NetworkSpec:
+    """rgc_shallow_cifar for the fewest steps that use every recurrent path."""
+    return minimal(rgc_shallow_cifar(num_classes))
+
+
+@register_model("convrnn")
+def timedecay_shallow_cifar(num_classes: int = 10, steps: int = CIFAR_STEPS) -> NetworkSpec:
+    """The shallow time-decay network for 32-px images (our choice of sizes)."""
+    return shallow_small(everywhere(Decay()), num_classes, steps=steps)
+
+
+@register_model("convrnn")
+def gru_shallow_cifar(num_classes: int = 10, steps: int = CIFAR_STEPS) -> NetworkSpec:
+    """The shallow GRU network for 32-px images (our choice of sizes)."""
+    return shallow_small(everywhere(GRU()), num_classes, steps=steps)
