@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ventralstream.cells.base import Cell, Drive, State
 from ventralstream.cells.registry import register_cell
+from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.specs import Conv, Norm, Shape
@@ -52,24 +53,33 @@ class CORnetR(CellSpec):
 class CORnetSCell(Cell):
     """A bottleneck block applied again and again to its own output.
 
-    The input x enters in the first active step only (a hard gate); there the 3x3 convolution has stride 2 and the
-    skip is a normalised 1x1 convolution of x with stride 2. Later steps have stride 1 and skip the state itself.
+    In the first active step the block reads the input x and its 3x3 convolution has the stride; the skip is then a
+    normalised strided 1x1 convolution of x. In later steps it reads the state with stride 1, and the skip is the
+    state itself. See `CORnetS` for the variants.
     """
 
     def __init__(self, spec: CORnetS, channels: int) -> None:
         super().__init__()
+        self.spec = spec
         self.channels = channels
-        self.stride = spec.stride
         inner = channels * spec.scale
-        norm = Norm(spec.norm, per_step=spec.times)
-        self.skip = Conv2d(Conv(channels, 1, stride=spec.stride, padding=0, bias=False), channels)
-        self.skip_norm = StepNorm(norm.replace(per_step=0), channels)
-        self.conv1 = Conv2d(Conv(inner, 1, padding=0, bias=False), channels)
-        self.conv2 = Conv2d(Conv(inner, 3, padding=1, bias=False), inner)
+        norm = Norm(spec.norm, per_step=spec.times if spec.norm == "batch" else 0)
+        projects = spec.skip or spec.gate == "soft"
+        self.skip = Conv2d(Conv(channels, 1, stride=spec.stride, padding=0, bias=False), channels) if projects else None
+        self.skip_norm = StepNorm(norm.replace(per_step=0), channels) if projects else None
+        wide = channels
+        self.conv1 = self.norm1 = self.rejoin = None
+        if spec.first_conv:
+            wide = inner
+            self.conv1 = Conv2d(Conv(inner, 1, padding=0, bias=False), channels)
+            once = spec.loop_to == 2  # then it is applied in the first step only
+            self.norm1 = StepNorm(norm.replace(per_step=0) if once else norm, inner)
+            if once and spec.times > 1:
+                self.rejoin = Conv2d(Conv(inner, 1, padding=0, bias=False), channels)
+        self.conv2 = Conv2d(Conv(inner, 3, padding=1, bias=False), wide)
         self.conv2_first = Conv(inner, 3, stride=spec.stride, padding=1, bias=False)
         self.conv3 = Conv2d(Conv(channels, 1, padding=0, bias=False), inner)
-        self.norm1, self.norm2 = StepNorm(norm, inner), StepNorm(norm, inner)
-        self.norm3 = StepNorm(norm, channels)
+        self.norm2, self.norm3 = StepNorm(norm, inner), StepNorm(norm, channels)
         self.distinct_steps = max(2, spec.times)
 
     def state_shapes(self, shape: Shape) -> tuple[Shape, ...]:
@@ -77,32 +87,59 @@ class CORnetSCell(Cell):
         return ((self.channels, *size),)
 
     def update(self, drive: Drive, state: State, step: int) -> tuple[Tensor, State]:
-        first = step == 0
+        first, soft = step == 0, self.spec.gate == "soft"
         x = drive[0] if first else state[0]
-        skip = self.skip_norm(self.skip(x), 0) if first else x
-        y = torch.relu(self.norm1(self.conv1(x), step))
-        y = nn.functional.conv2d(y, self.conv2.conv.weight, None, self.stride if first else 1, 1)
-        y = torch.relu(self.norm2(y, step))
-        h = torch.relu(self.norm3(self.conv3(y), step) + skip)
+        entering = None
+        if self.skip is not None and self.skip_norm is not None and (first or soft):
+            entering = self.skip_norm(self.skip(drive[0]), 0)
+        if soft and not first:
+            x = x + torch.sigmoid(entering + x) * entering
+        skip = (entering if first else x) if self.spec.skip else None
+        y = x
+        if self.rejoin is not None and not first:
+            y = self.rejoin(x)
+        elif self.conv1 is not None and self.norm1 is not None:
+            y = torch.relu(self.norm1(self.conv1(x), step))
+        y = nn.functional.conv2d(y, self.conv2.conv.weight, None, self.spec.stride if first else 1, 1)
+        y = self.norm3(self.conv3(torch.relu(self.norm2(y, step))), step)
+        h = torch.relu(y if skip is None else y + skip)
         return h, (h,)
 
 
 @register_cell("cornet_s")
 @dataclass(frozen=True)
 class CORnetS(CellSpec):
-    """The cell of CORnet-S.
+    """The cell of CORnet-S and of its circuit variants (paper B, figure 4; papers.md B.7).
 
     Attributes:
         times: Steps with a normalisation of their own (later steps use the last one).
         scale: Width of the bottleneck, in multiples of the channels.
         stride: Stride of the first step.
-        norm: Kind of normalisation.
+        norm: Kind of normalisation; "batch" has one per step, "group" one for all.
+        skip: Whether what the block reads is added to its result.
+        first_conv: Whether the block begins with a 1x1 convolution; else with the 3x3 one.
+        loop_to: Where the loop closes: 1, the state is read by the whole block; 2, by the 3x3 convolution, through a
+            1x1 convolution of its own to the bottleneck's width (how the widths agree is our choice).
+        gate: "hard" lets the input in at the first step only; "soft" also later, times sigmoid(input + state) (the
+            input as projected for the skip; where exactly it enters is our choice).
     """
 
     times: int = 2
     scale: int = 4
     stride: int = 2
     norm: Literal["batch", "group"] = "batch"
+    skip: bool = True
+    first_conv: bool = True
+    loop_to: Literal[1, 2] = 1
+    gate: Literal["hard", "soft"] = "hard"
+
+    def check(self) -> None:
+        if self.times < 1 or self.scale < 1 or self.stride < 1:
+            raise VentralError(
+                f"'cornet_s' needs times, scale and stride of 1 or more; got {self.times}, {self.scale}, {self.stride}"
+            )
+        if self.loop_to == 2 and not self.first_conv:
+            raise VentralError("'cornet_s' without first_conv has no second place for the loop: loop_to must be 1")
 
     def output_shape(self, shape: Shape) -> Shape:
         return Conv(shape[0], 3, stride=self.stride, padding=1).output_shape(shape)

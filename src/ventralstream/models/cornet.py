@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from typing import Literal
 
 from ventralstream.cells import CORnetR, CORnetS
+from ventralstream.errors import VentralError
 from ventralstream.layers.specs import Act, Conv, GlobalPool, Linear, Norm, Pool
-from ventralstream.models.registry import register_model
+from ventralstream.models.registry import Published, register_model
 from ventralstream.spec import Area, Connection, NetworkSpec
 
 AREAS = ("V1", "V2", "V4", "IT")
 CHANNELS = (64, 128, 256, 512)
 RECURRENT_STEPS = 5
+
+_SOURCE = "Kubilius et al. 2019 (arXiv 1909.06161), dicarlolab/CORnet"
+_SITES = {area: area for area in AREAS}
+
+
+def _published(top1: float | None) -> Published:
+    return Published(top1, None, _SOURCE, "GPL-3.0", _SITES)
 
 
 def _decoder(num_classes: int, start: int = 0) -> Area:
@@ -19,8 +29,10 @@ def _decoder(num_classes: int, start: int = 0) -> Area:
     return Area("decoder", output=(GlobalPool(), Linear(num_classes)), window=window)
 
 
-def _chain(delay: int, arrives: tuple[int, int | None] = (0, None)) -> tuple[Connection, ...]:
-    between = itertools.pairwise(AREAS)
+def _chain(
+    delay: int, areas: Sequence[str] = AREAS, arrives: tuple[int, int | None] = (0, None)
+) -> tuple[Connection, ...]:
+    between = itertools.pairwise(areas)
     return (
         Connection("image", "V1", delay=0),
         *(Connection(s, t, delay=delay, arrives=arrives) for s, t in between),
@@ -28,7 +40,7 @@ def _chain(delay: int, arrives: tuple[int, int | None] = (0, None)) -> tuple[Con
     )
 
 
-@register_model("cornet")
+@register_model("cornet", published=_published(None))
 def cornet_z(num_classes: int = 1000) -> NetworkSpec:
     """CORnet-Z: four areas, feedforward (2.07 M parameters)."""
     areas = tuple(
@@ -56,46 +68,72 @@ def _recurrent(name: str, num_classes: int, steps: int, connections: tuple[Conne
     )
 
 
-@register_model("cornet")
+@register_model("cornet", published=_published(None))
 def cornet_r(num_classes: int = 1000, steps: int = RECURRENT_STEPS) -> NetworkSpec:
     """CORnet-R: recurrent areas, each reading its predecessor of the same step (5.21 M parameters)."""
     return _recurrent("cornet_r", num_classes, steps, _chain(0, arrives=(1, None)))
 
 
-@register_model("cornet")
+@register_model("cornet", published=_published(None))
 def cornet_rt(num_classes: int = 1000, steps: int = RECURRENT_STEPS) -> NetworkSpec:
     """CORnet-RT: as CORnet-R in biological order, each area reading the step before (5.21 M parameters)."""
     return _recurrent("cornet_rt", num_classes, steps, _chain(1))
 
 
-@register_model("cornet")
-def cornet_s(num_classes: int = 1000, times: tuple[int, int, int] = (2, 4, 2)) -> NetworkSpec:
+@register_model("cornet", published=_published(73.1))
+def cornet_s(
+    num_classes: int = 1000,
+    times: tuple[int, ...] = (2, 4, 2),
+    scale: int = 4,
+    norm: Literal["batch", "group"] = "batch",
+    skip: bool = True,
+    first_conv: bool = True,
+    loop_to: Literal[1, 2] = 1,
+    gate: Literal["hard", "soft"] = "hard",
+) -> NetworkSpec:
     """CORnet-S: areas one after another, each for its own steps, one normalisation per step (53.4 M parameters).
 
     Args:
         num_classes: Classes.
-        times: Steps of V2, V4 and IT. V1 takes one step; the logits exist from IT's first step on.
+        times: Steps of V2, V4 and IT; four numbers make five areas, with pIT, as wide as IT and with maps of V4's
+            size, between V4 and IT (our choice). V1 takes one step; the logits exist from IT's first step on.
+        scale, skip, first_conv, loop_to, gate: Circuit variants; see `ventralstream.cells.CORnetS`.
+        norm: Kind of all normalisations.
     """
+    if len(times) not in (3, 4):
+        raise VentralError(f"cornet_s needs the steps of V2, V4 and IT, or of V2, V4, pIT and IT; got {times}")
+    names = AREAS if len(times) == 3 else ("V1", "V2", "V4", "pIT", "IT")
+    widths = CHANNELS if len(times) == 3 else (64, 128, 256, 512, 512)
     stem = (
         Conv(64, 7, 2, padding=3, bias=False),
-        Norm("batch"),
+        Norm(norm),
         Act("relu"),
         Pool("max", 3, 2, 1),
         Conv(64, 3, padding=1, bias=False),
-        Norm("batch"),
+        Norm(norm),
         Act("relu"),
     )
     areas = [Area("V1", stem, window=(0, 1))]
     start = 1
-    for name, width, count in zip(AREAS[1:], CHANNELS[1:], times, strict=True):
+    for name, width, count in zip(names[1:], widths[1:], times, strict=True):
         drive = (Conv(width, 1, padding=0, bias=False),)
-        areas.append(Area(name, drive, CORnetS(times=count), window=(start, start + count)))
+        cell = CORnetS(
+            count,
+            scale,
+            stride=1 if name == "pIT" else 2,
+            norm=norm,
+            skip=skip,
+            first_conv=first_conv,
+            loop_to=loop_to,
+            gate=gate,
+        )
+        areas.append(Area(name, drive, cell, window=(start, start + count)))
         start += count
-    first_it = start - times[2]
+    first_it = start - times[-1]
     return NetworkSpec(
         "cornet_s",
         (*areas, _decoder(num_classes, first_it)),
-        _chain(1, arrives=(0, 1)),
+        _chain(1, names, arrives=(0, 1 if gate == "hard" else None)),
         "decoder",
         steps=start,
         before_start="silent",
