@@ -1,0 +1,143 @@
+"""The softmax classifier that asks features for objects: of behaviour (behavior.py) and of solution times (ost.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+from ventralstream.brain.arrays import coordinate
+from ventralstream.errors import VentralError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A softmax classifier on standardised features; made by `fit_decoder`.
+
+    Attributes:
+        mean: What is subtracted from each feature, [feature].
+        scale: What each feature is divided by, [feature]; 1 where the feature did not vary.
+        weights: [feature, class].
+        bias: [class].
+        classes: The labels, sorted, [class].
+    """
+
+    mean: Floats
+    scale: Floats
+    weights: Floats
+    bias: Floats
+    classes: NDArray[Any]
+
+    def probabilities(self, features: ArrayLike) -> Floats:
+        """The probability of each class: [image, feature] to [image, class]."""
+        z = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
+        result: Floats = softmax(z @ self.weights + self.bias, axis=1)
+        return result
+
+
+def fit_decoder(features: ArrayLike, labels: ArrayLike, *, l2: float, penalise_bias: bool = False) -> Decoder:
+    """Fits multinomial logistic regression on standardised features, to its exact optimum (L-BFGS).
+
+    Minimises mean cross-entropy + l2 / 2 * |W|^2. Where there are more features than images the problem is solved in
+    the span of the images, which holds the optimum: the result is the same, the work is not.
+
+    Args:
+        features: [image, feature], without NaN.
+        labels: One label an image.
+        l2: The weight of the penalty; scikit-learn's C is 1 / (l2 * images).
+        penalise_bias: Whether the biases are in the penalty.
+
+    Raises:
+        VentralError: When a feature is NaN, lengths differ or there are fewer than two labels.
+    """
+    x = np.asarray(features, dtype=np.float64)
+    classes, y = np.unique(np.asarray(labels), return_inverse=True)
+    if x.ndim != 2 or len(x) != len(y):
+        raise VentralError(f"a decoder takes features [image, feature] and one label an image; got {x.shape}, {len(y)}")
+    if len(classes) < 2:
+        raise VentralError(f"a decoder tells at least 2 labels apart; got {list(classes)}")
+    if not np.isfinite(x).all():
+        raise VentralError(f"{int((~np.isfinite(x)).any(0).sum())} features are NaN or infinite; a decoder takes none")
+    mean, scale = standardisation(x)
+    z = (x - mean) / scale
+    n, p = z.shape
+    basis: Floats | None = None
+    if p > n:
+        power, vectors = np.linalg.eigh(z @ z.T)
+        keep = power > power[-1] * 1e-12
+        root = np.sqrt(power[keep])
+        basis = z.T @ (vectors[:, keep] / root)  # [feature, rank], orthonormal columns
+        z = vectors[:, keep] * root
+    onehot = np.eye(len(classes))[y]
+    rows = z.shape[1]
+
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        w = flat.reshape(rows + 1, -1)
+        logp = log_softmax(z @ w[:-1] + w[-1], axis=1)
+        error = (np.exp(logp) - onehot) / n
+        penalised = w.copy()
+        if not penalise_bias:
+            penalised[-1] = 0
+        gradient = np.vstack([z.T @ error, error.sum(0)]) + l2 * penalised
+        return -(logp * onehot).sum() / n + l2 / 2 * (penalised**2).sum(), gradient.ravel()
+
+    start = np.zeros((rows + 1) * len(classes))
+    options = {"maxiter": 5000, "maxfun": 10000, "ftol": 1e-15, "gtol": 1e-8, "maxcor": 30}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x.reshape(rows + 1, -1)
+    weights = found[:-1] if basis is None else basis @ found[:-1]
+    return Decoder(mean, scale, weights, found[-1], classes)
+
+
+def standardisation(features: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each column of [image, feature]; 1 for a deviation that is only rounding."""
+    mean = features.mean(0)
+    scale = features.std(0)
+    # Same idea as scikit-learn's StandardScaler: a constant feature must not become amplified rounding noise.
+    eps = np.finfo(np.float64).eps
+    n = len(features)
+    scale[scale**2 <= n * eps * scale**2 + (n * mean * eps) ** 2] = 1.0
+    return mean, scale
+
+
+def choice_probabilities(
+    train: xr.DataArray, test: xr.DataArray, *, label: str = "object_name", c: float = 1e-3
+) -> xr.DataArray:
+    """What a model answers: a softmax classifier on its features, fitted on `train`, asked about `test`.
+
+    The published recipe (papers.md B.5): standardised features, multinomial logistic regression, C = 1e-3, fitted on
+    2,160 images of 24 objects. Brain-Score stops Newton-CG early; here the optimum is exact (our choice).
+
+    Args:
+        train: Features [presentation, neuroid] with coordinate `label`.
+        test: Features [presentation, neuroid] with `stimulus_id`; the same neuroids.
+        label: The coordinate that holds each image's object.
+        c: The inverse strength of the penalty, as scikit-learn defines it.
+
+    Returns:
+        Probabilities [presentation, choice], with the coordinates of `test`'s presentations; `truth` is `test`'s
+        label where it has one.
+    """
+    for what, features in (("train", train), ("test", test)):
+        if set(features.dims) != {"presentation", "neuroid"}:
+            raise VentralError(f"the {what} features must be [presentation, neuroid]; got {list(features.dims)}")
+    if train.sizes["neuroid"] != test.sizes["neuroid"]:
+        sizes = train.sizes["neuroid"], test.sizes["neuroid"]
+        raise VentralError(f"train and test features must be of the same neuroids; got {sizes[0]} and {sizes[1]}")
+    labels = coordinate(train, label)
+    x = train.transpose("presentation", "neuroid").values
+    decoder = fit_decoder(x, labels, l2=1 / (c * len(x)))
+    values = decoder.probabilities(test.transpose("presentation", "neuroid").values)
+    coords: dict[str, Any] = {
+        str(n): ("presentation", v.values) for n, v in test.coords.items() if v.dims == ("presentation",)
+    }
+    coords.pop("presentation", None)
+    if label in coords:
+        coords["truth"] = coords[label]
+    return xr.DataArray(values, dims=("presentation", "choice"), coords={**coords, "choice": decoder.classes})
