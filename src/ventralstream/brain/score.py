@@ -1,4 +1,4 @@
-"""A score and what is needed to judge it: raw value, ceiling, formula, error, counts, seed, parts, why a value is NaN."""
+"""A score and what is needed to judge it: raw value, ceiling, formula, error, counts, seed, parts."""
 
 from __future__ import annotations
 
