@@ -121,11 +121,14 @@ def test_a_table_of_stimuli_is_merged_as_brain_score_does(tmp_path):
 
 def test_bad_files_are_said_in_a_sentence(tmp_path):
     (tmp_path / "text.nc").write_text("no NetCDF")
+    write(recorded(), tmp_path / "whole.nc")
+    (tmp_path / "cut.nc").write_bytes((tmp_path / "whole.nc").read_bytes()[:2000])
     xarray.Dataset({"a": 1, "b": 2}).to_netcdf(tmp_path / "two.nc", engine="h5netcdf")
     recorded().drop_vars("stimulus_id").to_netcdf(tmp_path / "nameless.nc", engine="h5netcdf")
     for name, message in (
         ("absent.nc", "do not exist"),
-        ("text.nc", "cannot be read as NetCDF"),
+        ("text.nc", "is not a NetCDF file"),
+        ("cut.nc", "cannot be read as NetCDF"),
         ("two.nc", "holds 2 variables"),
         ("nameless.nc", "lacks the coordinate 'stimulus_id'"),
     ):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray
+from numpy.typing import ArrayLike
 from xarray import DataArray
 
 from ventralstream.brain.recordings import DIMS, as_column, check
@@ -62,7 +62,9 @@ def read(path: str | Path, *, load: bool = True) -> DataArray:
         raise VentralError(f"the recordings '{path}' do not exist" + (": it is a folder" if path.is_dir() else ""))
     try:
         dataset = xarray.open_dataset(path)
-    except (OSError, ValueError, RuntimeError) as error:
+    except ValueError:  # no reader claims it
+        raise VentralError(f"'{path}' is not a NetCDF file") from None
+    except (OSError, RuntimeError) as error:
         raise VentralError(f"'{path}' cannot be read as NetCDF: {str(error).splitlines()[0]}") from None
     names = list(dataset.data_vars)
     if len(names) != 1:
@@ -99,7 +101,7 @@ def write(recordings: DataArray, path: str | Path) -> None:
         raise VentralError(f"cannot write '{path}': {str(error).splitlines()[0]}") from None
 
 
-def with_stimulus_table(recordings: DataArray, table: Mapping[str, Sequence[Any]]) -> DataArray:
+def with_stimulus_table(recordings: DataArray, table: Mapping[str, ArrayLike]) -> DataArray:
     """Adds what a table says of the stimuli as coordinates of their presentations, as Brain-Score does on loading.
 
     Args:
