@@ -166,7 +166,7 @@ def test_files_are_never_unpickled_and_bad_ones_said(tmp_path):
     folder = tmp_path / "macaque-v4"
     folder.mkdir()
     (folder / "images_210325.zip").write_bytes(b"no zip")
-    with pytest.raises(VentralError, match=r"images in .* cannot be read"):
+    with pytest.raises(VentralError, match="cannot be read as a zip archive"):
         macaque_v4(tmp_path)
     np.save(folder / "a.npy", np.array([{"an": "object"}]), allow_pickle=True)
     (folder / "b.mat").write_text("no MATLAB")

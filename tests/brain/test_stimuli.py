@@ -30,7 +30,7 @@ def test_a_zip_is_read_in_the_order_of_its_names(tmp_path):
         np.testing.assert_array_equal(pixels, images[id_])
     some = stimuli.select(["a/1.png", "10.png"])
     np.testing.assert_array_equal(some.pixels[1], images["10.png"])
-    with pytest.raises(VentralError, match="unknown stimulus '3.png'; did you mean"):
+    with pytest.raises(VentralError, match=r"unknown stimulus '3.png'; did you mean"):
         stimuli.select(["3.png"])
 
 
@@ -44,5 +44,5 @@ def test_what_is_wrong_with_images_is_said(tmp_path):
         with pytest.raises(VentralError, match=message):
             read_zip(archive(tmp_path / "i.zip", images))
     for ids, pixels in ((("a",), np.zeros((1, 4, 4))), (("a", "a"), grey[None].repeat(2, 0)), (("a",), grey)):
-        with pytest.raises(VentralError, match="stimuli are uint8|need as many different stimulus ids"):
+        with pytest.raises(VentralError, match=r"stimuli are uint8|need as many different stimulus ids"):
             Stimuli(ids, pixels)

@@ -115,8 +115,8 @@ def with_stimulus_table(recordings: DataArray, table: Mapping[str, ArrayLike]) -
     key = next((n for n in ("stimulus_id", "image_id") if n in table), None)
     if key is None:
         raise VentralError("the table of stimuli has no column 'stimulus_id'")
-    position = {id_: i for i, id_ in enumerate(np.asarray(table[key]).astype(str).tolist())}
-    shown = recordings["stimulus_id"].values.astype(str).tolist()
+    position = {id_: i for i, id_ in enumerate(as_column(table[key]).astype(str).tolist())}
+    shown = as_column(recordings["stimulus_id"].values).astype(str).tolist()
     absent = [id_ for id_ in dict.fromkeys(shown) if id_ not in position]
     if absent:
         raise VentralError(f"{len(absent)} of the stimuli presented are not in the table, e.g. '{absent[0]}'")

@@ -270,7 +270,7 @@ def align(features: DataArray, recordings: DataArray) -> DataArray:
     Raises:
         VentralError: Recorded stimuli have no features, or a stimulus has several.
     """
-    have, want = (np.asarray(check(a)["stimulus_id"].values, dtype=str) for a in (features, recordings))
+    have, want = (as_column(check(a)["stimulus_id"].values).astype(str) for a in (features, recordings))
     position = {id_: i for i, id_ in enumerate(have.tolist())}
     if len(position) < len(have):
         twice = next(id_ for i, id_ in enumerate(have.tolist()) if position[id_] != i)
@@ -338,7 +338,7 @@ def usable(recordings: DataArray) -> tuple[DataArray, Exclusions]:
     low, high = (np.asarray(f(values, axis=0, initial=s)) for f, s in ((np.min, np.inf), (np.max, -np.inf)))
     rounding = 8 * np.finfo(values.dtype).eps * np.maximum(abs(low), abs(high))  # that of a mean of equal values
     constant = ~missing & ~(high - low > rounding).reshape(len(missing), -1).any(1)
-    ids = recordings["neuroid_id"].values.astype(str)
+    ids = as_column(recordings["neuroid_id"].values).astype(str)
     found = Exclusions(len(ids), tuple(ids[missing].tolist()), tuple(ids[constant].tolist()))
     if found.kept == 0:
         raise VentralError(f"no neuroid is usable: {found}")
@@ -351,5 +351,5 @@ def as_column(values: ArrayLike) -> NDArray[Any]:
     if array.ndim != 1:
         raise VentralError(f"a coordinate is a list of values, got shape {list(array.shape)}")
     if array.dtype.kind in "OT" and all(isinstance(v, str) for v in array.tolist()):
-        return array.astype(str)
+        return np.array(array.tolist(), dtype=str)
     return array
