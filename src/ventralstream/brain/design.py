@@ -67,8 +67,8 @@ class Design:
         on = torch.zeros(self.rows, dtype=torch.bool)
         on[torch.as_tensor(train)] = True
         rest = torch.nonzero(~on)[:, 0].to(self.device)
-        train = torch.as_tensor(train, device=self.device)
-        test = torch.as_tensor(test, device=self.device)
+        train = torch.as_tensor(train, dtype=torch.long, device=self.device)
+        test = torch.as_tensor(test, dtype=torch.long, device=self.device)
         if self.dual:
             between = self.products[test][:, train]
             within = self.products[train][:, train]

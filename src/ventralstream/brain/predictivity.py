@@ -85,8 +85,7 @@ def predictivity(
         ceiling: A ceiling to use instead of the recordings' own internal consistency, e.g. where the repetitions are
             not at hand; not for papers.md A.8's forms.
         min_reliability: Below this reliability there is no correction but NaN with the reason (0.1 is our choice).
-        resamples: Bootstrap samples of the neuroids for the confidence interval; 0 for none. It tells what other
-            neuroids of the same kind would give; the stimuli are held fixed.
+        resamples: Bootstrap samples, of neuroids and of splits, for the 95 % confidence interval; 0 for none.
         device: Where to compute; None: a GPU if there is one, else the CPU.
 
     Returns:
@@ -132,18 +131,17 @@ def predictivity(
         reason = f"predictions of maps fitted on halves have a reliability below {min_reliability:g}"
 
     estimate = _Estimate(form, raw, by_halves, reliability, bad)
-    all_ = np.arange(data.neuroids)
-    per_split = estimate.per_split(all_)
-    value, error = estimate.value(all_), mean_and_error(per_split)[1]
+    per_split, value = estimate.per_split(), estimate.value()
+    error = mean_and_error(per_split)[1]
     random = np.random.default_rng(seed)
-    samples = [estimate.value(random.integers(0, data.neuroids, data.neuroids)) for _ in range(resamples)]
+    samples = [estimate.resampled(random).value() for _ in range(resamples)]
     n = data.counts() | {"repetitions": trials.repetitions, "splits": len(chosen)}
     if form.apply is None:
         n["half_splits"] = half_splits
     return Score(
         value=over_bins(value, data.mean),
         raw=over_bins(mean_of_defined(median(raw, 1)), data.mean),
-        ceiling=over_bins(estimate.ceiling(all_), data.mean),
+        ceiling=over_bins(estimate.ceiling(), data.mean),
         formula=form.name,
         n=n,
         seed=seed,
@@ -170,7 +168,7 @@ def mapping_named(mapping: str | Mapping) -> Mapping:
 
 @dataclass(frozen=True)
 class _Estimate:
-    """From correlations per split, neuroid and time bin to a score, of all neuroids or of a sample of them.
+    """From correlations per split, neuroid and time bin to a score.
 
     Attributes:
         form: The correction.
@@ -186,18 +184,24 @@ class _Estimate:
     reliability: Floats
     bad: NDArray[np.bool_]
 
-    def ceiling(self, neuroids: NDArray[np.int64]) -> Floats:
-        return mean_of_defined(median(self.reliability[:, neuroids], 1))
+    def resampled(self, random: np.random.Generator) -> _Estimate:
+        """The same of neuroids and splits drawn with replacement."""
+        splits, neuroids = (random.integers(0, n, n) for n in self.raw.shape[:2])
+        raw, by_halves = (a[splits][:, neuroids] for a in (self.raw, self.by_halves))
+        return _Estimate(self.form, raw, by_halves, self.reliability[:, neuroids], self.bad)
 
-    def per_split(self, neuroids: NDArray[np.int64]) -> Floats:
-        if self.form.apply is None:
-            return self._supported(median(self.by_halves[:, neuroids], 1))
-        return self._apply(median(self.raw[:, neuroids], 1), self.ceiling(neuroids))
+    def ceiling(self) -> Floats:
+        return mean_of_defined(median(self.reliability, 1))
 
-    def value(self, neuroids: NDArray[np.int64]) -> Floats:
+    def per_split(self) -> Floats:
         if self.form.apply is None:
-            return mean_of_defined(self.per_split(neuroids))
-        return self._apply(mean_of_defined(median(self.raw[:, neuroids], 1)), self.ceiling(neuroids))
+            return self._supported(median(self.by_halves, 1))
+        return self._apply(median(self.raw, 1), self.ceiling())
+
+    def value(self) -> Floats:
+        if self.form.apply is None:
+            return mean_of_defined(self.per_split())
+        return self._apply(mean_of_defined(median(self.raw, 1)), self.ceiling())
 
     def per_neuroid(self, min_reliability: float) -> Floats:
         if self.form.apply is None:
