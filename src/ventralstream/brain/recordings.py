@@ -6,7 +6,7 @@ An assembly is an `xarray.DataArray` of floats. Its coordinates are plain ones, 
 - on neuroid: `neuroid_id`, and where it is known `region`, others;
 - on time_bin: `time_bin_start`, `time_bin_end`, in ms from stimulus onset.
 
-NaN stands for a response that is missing. Model features are assemblies too (`ventralstream.brain.features`).
+NaN stands for a response that is missing. Model features are assemblies too (`ventralstream.brain.model_features`).
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ class PrincipalComponents:
     """Principal components of rows that come in parts, so that not all are ever in memory.
 
     The rows of up to `chunk` are analysed together, which is exact if there are no more; each further chunk updates the
-    components (Ross et al. 2008, scikit-learn's IncrementalPCA), which forgets what lay outside them.
+    components (Ross et al. 2008, scikit-learn's IncrementalPCA), which forgets what lay outside them. A chunk takes
+    some 30 bytes a row and feature.
 
     Args:
         components: How many.
@@ -39,7 +40,7 @@ class PrincipalComponents:
         if components < 1:
             raise VentralError(f"pca is {components}; expected at least 1 component")
         self.components, self.name = components, name
-        self.chunk = max(1024, 4 * components)
+        self.chunk = max(1024, 2 * components)
         self.rows = 0
         self._pca = IncrementalPCA(components)
         self._waiting: list[Rows] = []

@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 from sklearn.random_projection import SparseRandomProjection
 
 import ventralstream as vs
-from ventralstream.brain.features import features, features_from_store
+from ventralstream.brain.model_features import features, features_from_store
 from ventralstream.brain.recordings import check
 from ventralstream.brain.stimuli import Stimuli
 from ventralstream.errors import VentralError
