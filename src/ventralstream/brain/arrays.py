@@ -1,4 +1,4 @@
-"""Little things that behaviour, decoding and people share."""
+"""Little things that the parts share."""
 
 from __future__ import annotations
 
@@ -23,15 +23,6 @@ def coordinate(assembly: xr.DataArray, name: str) -> NDArray[Any]:
     if name not in assembly.coords:
         raise unknown("coordinate", name, [str(c) for c in assembly.coords], " of the assembly")
     return np.asarray(assembly[name].values)
-
-
-def pearson(x: Floats, y: Floats) -> float:
-    """Pearson's r; NaN with fewer than two values or where one does not vary."""
-    if len(x) < 2:
-        return float("nan")
-    x, y = x - x.mean(), y - y.mean()
-    power = np.sqrt((x @ x) * (y @ y))
-    return float(np.clip(x @ y / power, -1, 1)) if power > 0 else float("nan")
 
 
 def mean_of_defined(values: Floats, axis: int = 0) -> Floats:

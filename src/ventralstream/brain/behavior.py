@@ -17,7 +17,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from ventralstream.brain.arrays import coordinate, mean_of_defined, pearson
+from ventralstream.brain.arrays import coordinate, mean_of_defined
+from ventralstream.brain.correlation import mean_and_error, pearson
 from ventralstream.brain.score import Score
 from ventralstream.errors import VentralError, unknown
 
@@ -135,8 +136,8 @@ def correlate(one: xr.DataArray, other: xr.DataArray) -> tuple[float, int]:
         dim = "presentation" if what == "stimulus_id" else "choice"
         one, other = one.isel({dim: rows}), other.isel({dim: other_rows})
     x, y = one.values.ravel(), other.values.ravel()
-    both = np.isfinite(x) & np.isfinite(y)
-    return pearson(x[both], y[both]), int(both.sum())
+    count = int((np.isfinite(x) & np.isfinite(y)).sum())
+    return (float(pearson(x, y)) if count else float("nan")), count
 
 
 def behavioral_ceiling(trials: xr.DataArray, name: Signature = "I2n", *, repetitions: int = 2, seed: int = 0) -> Score:
@@ -163,7 +164,7 @@ def behavioral_ceiling(trials: xr.DataArray, name: Signature = "I2n", *, repetit
         formula=f"{name}: Pearson's r between halves of the trials",
         n={"trials": trials.sizes["presentation"], "splits": repetitions},
         seed=seed,
-        error=float(rs.std() / np.sqrt(repetitions)),
+        error=float(mean_and_error(rs)[1]),
         per_split=rs,
         reason="" if np.isfinite(rs).all() else "the signature of a half of the trials does not vary",
     )
@@ -224,7 +225,7 @@ def behavioral_consistency(
             "splits": repetitions,
         },
         seed=seed,
-        error=float(corrected.std() / np.sqrt(repetitions)),
+        error=float(mean_and_error(corrected)[1]),
         per_split=corrected,
         reason=reason,
     )

@@ -60,7 +60,7 @@ def error_consistency(model: xr.DataArray, people: xr.DataArray) -> Score:
                 raise VentralError(f"the model has no answer to {e.args[0][1]!r} (condition {condition!r})") from None
             kappas.append(cohens_kappa(own, right))
         table[subject] = kappas
-    per_subject = np.array([mean_of_defined(np.array(kappas), 0) for kappas in table.values()])
+    per_subject = np.array([mean_of_defined(np.array(kappas)) for kappas in table.values()])
     pairs = []
     for a, b in combinations(answers.values(), 2):
         kappas = []
@@ -70,21 +70,20 @@ def error_consistency(model: xr.DataArray, people: xr.DataArray) -> Score:
             if shared:
                 kappas.append(cohens_kappa([left[i] for i in shared], [right_of[i] for i in shared]))
         if kappas:
-            pairs.append(mean_of_defined(np.array(kappas), 0))
-    value = float(mean_of_defined(per_subject, 0))
+            pairs.append(mean_of_defined(np.array(kappas)))
+    value = float(mean_of_defined(per_subject))
     undefined = int(sum(np.isnan(kappas).sum() for kappas in table.values()))
     return Score(
         value=value,
         raw=value,
-        ceiling=float(mean_of_defined(np.array(pairs), 0)) if pairs else None,
+        ceiling=float(mean_of_defined(np.array(pairs))) if pairs else None,
         formula="Cohen's kappa of being right; mean over conditions, then subjects",
         n={
             "subjects": len(table),
             "conditions": len({c for conditions in answers.values() for c in conditions}),
             "trials": people.sizes["presentation"],
-            "left out: undefined kappas": undefined,
+            "kappas_undefined": undefined,
         },
-        error=float(np.nanstd(per_subject) / np.sqrt(len(per_subject))) if np.isfinite(value) else None,
         per_neuroid=per_subject,
         reason="" if np.isfinite(value) else "the model and every subject are always right or always wrong",
     )

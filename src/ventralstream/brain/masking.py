@@ -16,7 +16,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ventralstream.brain.accuracy import AccuracyCurve, accuracy_curve
-from ventralstream.brain.arrays import coordinate, pearson
+from ventralstream.brain.arrays import coordinate
+from ventralstream.brain.correlation import pearson
 from ventralstream.errors import VentralError
 
 Floats = NDArray[np.float64]
@@ -188,8 +189,8 @@ def compare_masking(model: MaskingCurves, people: MaskingCurves) -> MaskingCompa
     return MaskingComparison(
         model=model,
         people=people,
-        r=pearson(of_model, of_people),
+        r=float(pearson(of_model, of_people)),
         residual=float(np.sqrt(np.mean((of_model - of_people) ** 2))),
-        cost_r=pearson(model.cost, people.cost),
+        cost_r=float(pearson(model.cost, people.cost)),
         inside=int(((of_model >= low) & (of_model <= high)).sum()),
     )

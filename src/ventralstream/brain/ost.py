@@ -17,8 +17,9 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import spearmanr
 
-from ventralstream.brain.arrays import coordinate, mean_of_defined
+from ventralstream.brain.arrays import coordinate
 from ventralstream.brain.behavior import matrix_of_probabilities, signature
+from ventralstream.brain.correlation import mean_and_error
 from ventralstream.brain.decoder import Decoder, fit_decoder, standardisation
 from ventralstream.brain.score import Score
 from ventralstream.brain.splits import train_test_splits
@@ -193,25 +194,25 @@ def ost_consistency(
     target = np.asarray(monkey.values, dtype=np.float64)
     both = np.isfinite(times.values) & np.isfinite(target)
     per_split = np.array([_spearman(row[ok], target[ok]) for row, ok in zip(times.values, both, strict=True)])
-    defined = per_split[np.isfinite(per_split)]
+    undefined = int(np.isnan(per_split).sum())
     held_out = times["held_out"].values
     n |= {
         "held_out": int(held_out.sum()),
         "unsolved_by_model": int((held_out & ~np.isfinite(times.values)).sum()),
         "unsolved_by_monkey": int((held_out & ~np.isfinite(target)).sum()),
         "compared": int(both.sum()),
-        "splits_undefined": splits - len(defined),
+        "splits_undefined": undefined,
     }
-    value = float(mean_of_defined(per_split))
+    value, error = (float(x) for x in mean_and_error(per_split))
     return Score(
         value=value,
         raw=value,
         formula=formula,
         n=n,
         seed=seed,
-        error=float(defined.std() / np.sqrt(len(defined))) if len(defined) else None,
+        error=error,
         per_split=per_split,
-        reason="" if len(defined) else "no split has two images that both solve at different times",
+        reason="" if undefined < splits else "no split has two images that both solve at different times",
     )
 
 

@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from ventralstream.brain.arrays import coordinate, mean_of_defined, pearson
+from ventralstream.brain.arrays import coordinate, mean_of_defined
+from ventralstream.brain.correlation import pearson
 from ventralstream.errors import VentralError, unknown
 
 Floats = NDArray[np.float64]
@@ -237,7 +238,7 @@ def fit_time_mapping(
         offset_ms=offset,
         scale=scale,
         residual=float(np.sqrt(np.average(squares, weights=trials.counts.sum(0)[ok]))),
-        r=pearson(human[ok], predicted[ok]),
+        r=float(pearson(predicted.ravel(), human.ravel())),
         offset_interval_ms=(float(low[0]), float(high[0])),
         scale_interval=(float(low[1]), float(high[1])),
         people=compared,

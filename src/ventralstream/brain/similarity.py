@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ventralstream.brain.arrays import coordinate
 from ventralstream.brain.score import Score
@@ -48,6 +48,14 @@ class Rdm:
             raise VentralError(f"an RDM of {n} stimuli has {n * (n - 1) // 2} values; got {self.values.shape}")
         if len(np.unique(self.stimulus_id)) < n:
             raise VentralError("an RDM has each stimulus once; some stimulus_id is there more than once")
+
+    @classmethod
+    def from_square(cls, square: ArrayLike, stimulus_id: ArrayLike, measure: str) -> Rdm:
+        """An RDM from its whole matrix, [n, n], symmetric."""
+        matrix, ids = np.asarray(square, dtype=np.float64), np.asarray(stimulus_id)
+        if matrix.shape != (len(ids), len(ids)) or not np.allclose(matrix, matrix.T, equal_nan=True):
+            raise VentralError(f"an RDM of {len(ids)} stimuli is a symmetric matrix of their pairs; got {matrix.shape}")
+        return cls(matrix[np.triu_indices(len(ids), k=1)], ids, measure)
 
     def square(self) -> Floats:
         """The whole matrix, [n, n], symmetric, with a zero diagonal."""
@@ -99,7 +107,7 @@ def rdm(responses: xr.DataArray, measure: Measure = "correlation", *, noise: Noi
     ids, index = np.unique(coordinate(responses, "stimulus_id"), return_inverse=True)
     if len(ids) < 2:
         raise VentralError(f"an RDM needs at least 2 stimuli; got {len(ids)}")
-    descriptors = {"stimulus": index}
+    descriptors = {"stimulus": index.astype(np.float64)}  # floats, because rsatoolbox puts NaN into its descriptors
     if measure == "crossnobis":
         descriptors["fold"] = _folds(responses, ids, index)
     data = _rsatoolbox("data").Dataset(x, obs_descriptors=descriptors)
@@ -308,7 +316,7 @@ def _u_centred(gram: Floats) -> Floats:
     return centred
 
 
-def _folds(responses: xr.DataArray, ids: NDArray[Any], index: NDArray[np.intp]) -> NDArray[np.intp]:
+def _folds(responses: xr.DataArray, ids: NDArray[Any], index: NDArray[np.intp]) -> Floats:
     """The repetition of each presentation; each stimulus must be in each repetition."""
     names, fold = np.unique(coordinate(responses, "repetition"), return_inverse=True)
     there = np.zeros((len(ids), len(names)), dtype=bool)
@@ -320,7 +328,7 @@ def _folds(responses: xr.DataArray, ids: NDArray[Any], index: NDArray[np.intp]) 
         raise VentralError(
             f"crossnobis needs every stimulus in every repetition; {len(lacking)} lack some, e.g. '{lacking[0]}'"
         )
-    return fold.astype(np.intp)
+    return fold.astype(np.float64)
 
 
 def _same_stimuli(one: Rdm, other: Rdm) -> Rdm:
