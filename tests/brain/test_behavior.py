@@ -175,7 +175,7 @@ def test_bad_input_is_one_sentence():
     lacking = probabilities()[5:]
     with pytest.raises(VentralError, match="differ in 5 images"):
         behavioral_consistency(lacking, trials())
-    with pytest.raises(VentralError, match="unknown object 'bear'.*not among the choices"):
+    with pytest.raises(VentralError, match=r"unknown object 'bear'.*not among the choices"):
         matrix_of_probabilities(probabilities()[:, 1:])
     with pytest.raises(VentralError, match="unknown coordinate 'truth'"):
         matrix_of_probabilities(probabilities().drop_vars("truth"))

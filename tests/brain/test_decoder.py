@@ -89,7 +89,7 @@ def test_choice_probabilities_carry_names():
     np.testing.assert_allclose(probabilities.sum("choice"), 1)
     answers = probabilities["choice"].values[probabilities.values.argmax(1)]
     assert (answers == probabilities["truth"].values).mean() > 0.9
-    with pytest.raises(VentralError, match="unknown coordinate 'object_nam'.*did you mean 'object_name'"):
+    with pytest.raises(VentralError, match=r"unknown coordinate 'object_nam'.*did you mean 'object_name'"):
         choice_probabilities(train, test, label="object_nam")
     with pytest.raises(VentralError, match="same neuroids; got 12 and 5"):
         choice_probabilities(train, test[:, :5])

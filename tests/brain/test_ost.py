@@ -168,7 +168,7 @@ def test_the_published_recipe_ends_before_the_optimum_and_decides_alike():
 
 def test_bad_input_is_one_sentence():
     features, monkey = planted()
-    with pytest.raises(VentralError, match="lack 20 of the monkey's images, e.g. 'image0'"):
+    with pytest.raises(VentralError, match=r"lack 20 of the monkey's images, e.g. 'image0'"):
         ost_consistency(features[20:], monkey)
     with pytest.raises(VentralError, match="presentation, neuroid, time_bin"):
         object_solution_times(features[:, :, 0], monkey)

@@ -114,7 +114,7 @@ def test_an_rdm_and_its_square():
         Rdm.from_square(np.triu(square), a.stimulus_id, "correlation")
     with pytest.raises(VentralError, match="15 stimuli has 105 values"):
         Rdm(a.values[1:], a.stimulus_id, "correlation")
-    with pytest.raises(VentralError, match="lacks 1 of the stimuli asked for, e.g. 's99'"):
+    with pytest.raises(VentralError, match=r"lacks 1 of the stimuli asked for, e.g. 's99'"):
         a.select(np.array(["s99", "s01"]))
 
 
@@ -197,7 +197,7 @@ def test_bad_input_is_one_sentence():
         rdm(x.where(x != x.values[0, 0]))
     with pytest.raises(VentralError, match="at least 2; got 1"):
         rdm(x, "crossnobis")
-    with pytest.raises(VentralError, match="every repetition; 1 lack some, e.g. 's00'"):
+    with pytest.raises(VentralError, match=r"every repetition; 1 lack some, e.g. 's00'"):
         rdm(responses(repetitions=2)[1:], "crossnobis")
     with pytest.raises(VentralError, match="same stimuli; got 15 and 14"):
         rsa(x, x[1:])

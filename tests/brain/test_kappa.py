@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 from sklearn.metrics import cohen_kappa_score
 
-from ventralstream.brain.error_consistency import cohens_kappa, error_consistency
+from ventralstream.brain.kappa import cohens_kappa, error_consistency
 from ventralstream.errors import VentralError
 
 
