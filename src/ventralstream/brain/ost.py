@@ -176,7 +176,8 @@ def ost_consistency(
             0.463 on weights and biases), by L-BFGS: no learning rate, no chance (our choice). "adam": the published
             recipe, which stops before that optimum: Adam at 1e-4, batches of 64, at most 40 epochs. A weight can
             move by some 0.0001 a step, so with few images or few features much of the random start remains, I1 is
-            smaller and images are solved later. On many features the two rank images much alike.
+            smaller and images are solved later. (On 1,000 planted features and 1,188 images the two orders of images
+            correlate at .9.)
         splits: How many random splits, 90 % train.
         seed: Of the splits.
 
