@@ -99,12 +99,12 @@ def test_planted_moments_are_found(rule):
     assert float(score) > 0.85
     assert score.per_split.shape == (10,) and float(score) == pytest.approx(score.per_split.mean())
     assert score.n["held_out"] == 200 and score.n["compared"] <= 200
-    times = object_solution_times(features[order], monkey, rule=rule)
+    times = object_solution_times(features[order], monkey, rule=rule, splits=4)
     found = mean_of_defined(times.values)
     ok = np.isfinite(found)
     assert np.abs(np.median(found[ok] - monkey.values[ok])) < 10
     shuffled = monkey.copy(data=np.random.default_rng(0).permutation(monkey.values))
-    assert abs(float(ost_consistency(features, shuffled, rule=rule))) < 0.3
+    assert abs(float(ost_consistency(features, shuffled, rule=rule, splits=5))) < 0.35
 
 
 def test_each_split_is_scored_on_what_it_holds_out():
@@ -144,7 +144,7 @@ def test_a_constant_model_has_no_solution_times():
 
 
 def test_the_published_recipe_ends_before_the_optimum_and_decides_alike():
-    features, _ = planted(neuroids=600)
+    features, _ = planted(neuroids=300)
     x = features.values[:, :, -1]
     train, test = np.arange(200) % 2 == 0, np.arange(200) % 2 == 1
     optimum, adam = (

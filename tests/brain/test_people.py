@@ -48,7 +48,7 @@ def planted_people(subjects=12, trials=60, seed=0, unanswered=0.1):
 
 @pytest.mark.parametrize("options", [{"level": "level"}, {"level": "level", "subject": "subject"}, {}])
 def test_a_planted_mapping_is_found(options):
-    found = fit_time_mapping(planted_model(), planted_people(subjects=30), bootstraps=40, **options)
+    found = fit_time_mapping(planted_model(), planted_people(subjects=30), bootstraps=25, **options)
     (low, high), (low_scale, high_scale) = found.offset_interval_ms, found.scale_interval
     assert low < OFFSET_MS < high and low_scale < SCALE < high_scale
     assert found.offset_ms == pytest.approx(OFFSET_MS, abs=60)
