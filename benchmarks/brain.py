@@ -55,7 +55,7 @@ def labels(stimuli: int) -> tuple[list[str], list[str]]:
 
 
 def ours(folder: Path) -> Job:
-    from ventralstream.brain.predictivity import predictivity
+    from ventralstream.brain.neural_predictivity import predictivity
     from ventralstream.brain.recordings import assembly
 
     def job(task: dict[str, Any]) -> float | list[float]:

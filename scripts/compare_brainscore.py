@@ -46,7 +46,7 @@ def simulate(path: Path, stimuli: int, features: int, neuroids: int, bins: int, 
 
 def ours(data: Any) -> Scores:
     """Our scores, by name, each of all time bins."""
-    from ventralstream.brain.predictivity import predictivity
+    from ventralstream.brain.neural_predictivity import predictivity
     from ventralstream.brain.recordings import assembly
     from ventralstream.brain.reliability import internal_consistency
     from ventralstream.brain.ridge import RidgeCV

@@ -4,8 +4,8 @@ import xarray as xr
 from planted import at_one_time, model_areas, neurons
 
 from ventralstream.brain.dynamics import assign_areas, delayed, generalisation_over_time, lags, time_courses
+from ventralstream.brain.neural_predictivity import predictivity
 from ventralstream.brain.pls import PLS
-from ventralstream.brain.predictivity import predictivity
 from ventralstream.brain.ridge import Ridge, RidgeCV
 from ventralstream.errors import VentralError
 

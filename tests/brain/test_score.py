@@ -1,8 +1,12 @@
+import importlib
+import inspect
 import json
+import pkgutil
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 import xarray as xr
 
 import ventralstream.brain as brain
@@ -25,5 +29,9 @@ def test_a_single_score_is_a_number():
 def test_importing_brain_is_light_and_every_name_is_there():
     code = "import sys, ventralstream.brain; print('torch' in sys.modules or 'sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
-    for name in brain.__all__:
-        assert getattr(brain, name) is not None
+    for module in pkgutil.iter_modules(brain.__path__, "ventralstream.brain."):
+        importlib.import_module(module.name)
+    for name in brain.__all__:  # a function must not share its name with a module, which would hide it
+        assert not inspect.ismodule(getattr(brain, name))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        brain.nothing  # noqa: B018

@@ -15,8 +15,8 @@ from ventralstream.brain.correlation import mean_and_error, median, pearson
 from ventralstream.brain.design import Design
 from ventralstream.brain.mapping import Mapping as LinearMapping
 from ventralstream.brain.mapping import as_targets, fit_split
+from ventralstream.brain.neural_predictivity import mapping_named, predictivity
 from ventralstream.brain.pairing import pair
-from ventralstream.brain.predictivity import mapping_named, predictivity
 from ventralstream.brain.recordings import check, time_bins_of
 from ventralstream.brain.reliability import Trials, consistency_over_splits
 from ventralstream.brain.score import Score

@@ -6,8 +6,8 @@ from sklearn.cross_decomposition import PLSRegression
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.model_selection import StratifiedShuffleSplit
 
+from ventralstream.brain.neural_predictivity import predictivity
 from ventralstream.brain.pls import PLS
-from ventralstream.brain.predictivity import predictivity
 from ventralstream.brain.recordings import assembly, mean_repetitions
 from ventralstream.brain.reliability import CORRECTIONS, internal_consistency
 from ventralstream.brain.ridge import Ridge, RidgeCV
