@@ -24,7 +24,7 @@ def unroll(net, frames, start=0, past=None):
             if spec.before_start == "silent":
                 return None
             x = frames[0].new_zeros(batch, *run.shapes.output[c.source])
-        return net.transitions[str(i)].transit(count, x) if c.layers else x
+        return net.transitions[str(i)].transit(t - spec.first_arrival(c), x) if c.layers else x
 
     for t in range(start, start + len(frames)):
         for name in spec.order():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import pytest
 import torch
 from naive import frames_of, unroll
@@ -10,61 +13,178 @@ import ventralstream as vs
 from ventralstream.models import build
 from ventralstream.network import Network
 
+MODELS = vs.list_models()
 
-def narrow(data):
-    """A spec's JSON with an eighth of the channels (32 at least, for the groups of CORnet's norms)."""
+
+def narrow(data, least: int):
+    """A spec's JSON with an eighth of the channels, `least` at least."""
     if isinstance(data, dict):
+        widths = ("channels", "cell_channels")
         return {
-            k: max(32, v // 8) if k in ("channels", "cell_channels") and v > 32 else narrow(v) for k, v in data.items()
+            k: max(least, v // 8) if k in widths and v > least else narrow(v, least) for k, v in data.items()
         }
-    return [narrow(v) for v in data] if isinstance(data, list) else data
+    return [narrow(v, least) for v in data] if isinstance(data, list) else data
 
 
-def small(name: str, **options) -> Network:
-    """The model in float64, narrow, for small images."""
-    spec = vs.model_spec(name, num_classes=7, **options)
-    size = min(80, spec.input_shape[1])
-    spec = vs.spec_from_json(narrow(spec.to_json()))
-    return build(spec.replace(input_shape=(3, size, size)), seed=0).double().eval()
+def small(name: str) -> Network:
+    """The model in float64, narrow, for small images, its time decays other than 0."""
+    spec = vs.model_spec(name, num_classes=7)
+    text = spec.to_text()
+    size = min(66 if '"valid"' in text else 48, spec.input_shape[1])  # what the last area's kernel needs
+    spec = vs.spec_from_json(narrow(spec.to_json(), 32 if '"group"' in text else 8))
+    net = build(spec.replace(input_shape=(3, size, size)), seed=0).double().eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for tensor_name, tensor in net.named_parameters():
+            tensor.add_(0.01 * torch.randn_like(tensor))
+            if tensor_name.endswith("tau"):  # 0 would hide its effect
+                tensor.add_(0.2)
+    return net
 
 
-def stimulus(net: Network, batch: int = 2) -> torch.Tensor:
+def stimulus(net: Network, grow: int = 0) -> torch.Tensor:
     torch.manual_seed(1)
-    return torch.randn(batch, *net.spec.input_shape, dtype=torch.double)
+    channels, height, width = net.spec.input_shape
+    return torch.randn(2, channels, height + grow, width + 2 * grow, dtype=torch.double)
 
 
-@pytest.mark.parametrize("name", vs.list_models())
-def test_planned_equals_naive(name: str) -> None:
+def oracle(net: Network, x: torch.Tensor, steps: int):
+    return unroll(net, frames_of(net, net.spec.presentation, x, steps))
+
+
+def least_steps(net: Network) -> int:
+    return net.spec.area(net.spec.readout_area).start + 1
+
+
+def areas(net: Network) -> list[str]:
+    return [a.name for a in net.spec.areas]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_area_state_and_readout_equals_naive(name: str) -> None:
     net = small(name)
-    x = stimulus(net)
-    steps = net.spec.steps
-    areas = [a.name for a in net.spec.areas]
-    out = net(x, record=vs.Record(areas), readout=vs.PerStep(), return_state=True)
-    outputs, states = unroll(net, frames_of(net, net.spec.presentation, x, steps))
-    for area in areas:
+    x, steps = stimulus(net), net.spec.steps
+    with torch.no_grad():
+        out = net(x, record=vs.Record(areas(net)), readout=vs.PerStep(), return_state=True)
+        outputs, states = oracle(net, x, steps)
+        decided = net(x).output
+    for area in areas(net):
+        assert out[area].steps == tuple(range(net.spec.area(area).start, steps))
         for i, t in enumerate(out[area].steps):
             torch.testing.assert_close(out[area].values[:, i], outputs[area, t])
     for area, parts in out.state.cells.items():
         for part, expected in zip(parts, states[area, steps - 1], strict=True):
             torch.testing.assert_close(part, expected)
+    wanted = net.readout_steps(net.spec.readout, steps)
+    logits = torch.stack([outputs[net.spec.readout_area, t] for t in wanted], 1)
+    torch.testing.assert_close(decided, net.spec.readout.decide(logits))
 
 
-@pytest.mark.parametrize("name", vs.list_models())
+@pytest.mark.parametrize("name", MODELS)
 def test_gradients_equal_naive_and_no_parameter_is_unused(name: str) -> None:
     net = small(name)
-    with torch.no_grad():
-        for p in net.parameters():
-            p.add_(0.01 * torch.randn_like(p))  # a time decay of exactly 0 would hide its effect
     x = stimulus(net).requires_grad_()
-    out = net(x).output
+    out = net(x, readout=vs.Last()).output
     weight = torch.randn_like(out)
     (out * weight).sum().backward()
     planned = {n: p.grad.clone() for n, p in net.named_parameters() if p.grad is not None}
     image_grad, x.grad = x.grad.clone(), None
     net.zero_grad()
-    outputs, _ = unroll(net, frames_of(net, net.spec.presentation, x, net.spec.steps))
+    outputs, _ = oracle(net, x, net.spec.steps)
     (outputs[net.spec.readout_area, net.spec.steps - 1] * weight).sum().backward()
     for n, p in net.named_parameters():
         assert n in planned, f"{n} is unused"
         torch.testing.assert_close(planned[n], p.grad, msg=lambda m, n=n: f"{n}: {m}")
     torch.testing.assert_close(image_grad, x.grad)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_any_number_of_steps(name: str) -> None:
+    net = small(name)
+    x, most = stimulus(net), net.spec.steps + 3
+    outputs, _ = oracle(net, x, most)
+    for steps in sorted({*range(1, most, 4), least_steps(net), net.spec.steps, most}):
+        if steps < least_steps(net):
+            with pytest.raises(vs.VentralError, match="too few"):
+                net(x, steps, readout=vs.Last())
+        else:
+            logits = net(x, steps, readout=vs.Last()).output
+            torch.testing.assert_close(logits, outputs[net.spec.readout_area, steps - 1])
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_another_input_size(name: str) -> None:
+    net = small(name)
+    x, steps = stimulus(net, grow=8), net.spec.steps
+    if "peepholes" in "".join(n for n, _ in net.named_parameters()):
+        with pytest.raises(vs.VentralError, match="nominal input size"):
+            net(x)
+        return
+    outputs, _ = oracle(net, x, steps)
+    torch.testing.assert_close(net(x, readout=vs.Last()).output, outputs[net.spec.readout_area, steps - 1])
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_carried_state_and_streaming(name: str) -> None:
+    net = small(name)
+    x, steps = stimulus(net), net.spec.steps + 1
+    whole = net(x, steps, readout=vs.PerStep(), record=vs.Record(areas(net)))
+    if (begin := max(least_steps(net), steps // 2)) < steps:
+        early = net(x, begin, return_state=True, readout=vs.PerStep())
+        late = net(x, steps - begin, state=early.state, readout=vs.PerStep(), record=vs.Record(areas(net)))
+        for area in areas(net):
+            for i, t in enumerate(late[area].steps):
+                torch.testing.assert_close(late[area].values[:, i], whole[area].values[:, whole[area].steps.index(t)])
+    state = None
+    for t, frame in enumerate(frames_of(net, net.spec.presentation, x, steps)):
+        logits, state = net.step(frame, state)
+        if t in whole.steps:
+            torch.testing.assert_close(logits, whole.logits[:, whole.steps.index(t)])
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_saving_and_copying_change_nothing(name: str, tmp_path: Path) -> None:
+    net = small(name)
+    x = stimulus(net)
+    expected = net(x).output
+    vs.save_network(net, tmp_path)
+    loaded = vs.load_network(tmp_path)
+    assert loaded.spec == net.spec
+    torch.testing.assert_close(loaded.double()(x).output, expected, rtol=1e-4, atol=1e-4 * expected.std().item())
+    copied = copy.deepcopy(net)
+    assert torch.equal(copied(x).output, expected)
+    for p in copied.parameters():
+        p.zero_()
+    assert torch.equal(net(x).output, expected)
+
+
+def different_networks() -> list[str]:
+    """The models without those that only read out, or show, the same network otherwise: their step is the same."""
+    specs = {name: vs.model_spec(name) for name in MODELS}
+    first = {(spec.areas, spec.connections): name for name, spec in reversed(specs.items())}
+    return sorted(first.values())
+
+
+@pytest.mark.parametrize("name", different_networks())
+@torch.no_grad()
+def test_compiling_the_step_changes_nothing(name: str) -> None:
+    net = small(name)
+    frame = stimulus(net)
+
+    def stream():
+        state, all_logits = None, []
+        for _ in range(3):
+            logits, state = net.step(frame, state)
+            all_logits.append(logits)
+        return all_logits, state
+
+    logits, state = stream()
+    net.compile(backend="eager")
+    compiled_logits, compiled_state = stream()
+    torch.testing.assert_close(compiled_logits, logits)
+    torch.testing.assert_close(compiled_state.cells, state.cells)
+    torch.testing.assert_close(compiled_state.outputs, state.outputs)

@@ -195,7 +195,7 @@ def test_saved_networks_are_checked(net, tmp_path) -> None:
     sentence(lambda: vs.load_network(tmp_path), "truncated")
     tensors.write_bytes(whole)
     vs.save_network(vs.create_model("gru_shallow_cifar", seed=0), tmp_path / "other")
-    (tmp_path / "other" / "spec.json").write_text(net.spec.to_text())
+    (tmp_path / "other" / "config.json").write_text(net.spec.to_text())
     sentence(lambda: vs.load_network(tmp_path / "other"), "does not fit", "missing", "left over")
     tensors.unlink()
     sentence(lambda: vs.load_network(tmp_path), "no model.safetensors")

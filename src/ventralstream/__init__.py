@@ -19,7 +19,7 @@ _HOMES = {
     "network": ("Decision", "Network", "NetworkState", "Output"),
     "timing": ("first_steps",),
     "models": ("create_model", "list_models", "model_spec", "register_model"),
-    "weights": ("load_network", "save_network"),
+    "weights": ("from_hub", "load_network", "push_to_hub", "save_network"),
     "extraction": ("extract", "open_features"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

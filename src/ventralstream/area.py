@@ -109,11 +109,11 @@ class Transition(nn.Module):
     def __init__(self, connection: Connection, shape: Shape) -> None:
         super().__init__()
         self.connection = connection
-        self.layers = Sequence(connection.layers, shape)
+        self.layers = nn.ModuleList(Sequence(connection.layers, shape) for _ in range(max(1, connection.per_step)))
 
     def transit(self, step: int, x: Tensor) -> Tensor:
-        """What arrives, of what was sent."""
-        y: Tensor = self.layers(x, step)
+        """What arrives, of what was sent; `step` counts from the first arrival."""
+        y: Tensor = self.layers[min(step, len(self.layers) - 1)](x, step)
         return x + y if self.connection.residual else y
 
 
@@ -142,6 +142,8 @@ def traits_of(module: nn.Module, extra: Cell | None = None) -> Traits:
     """What the planner must know of a stage made of these modules, in their present mode."""
     parts = [*module.modules(), *(extra.modules() if extra is not None else ())]
     distinct, last = 1, None
+    if isinstance(module, Transition):
+        distinct = len(module.layers)
     if extra is not None:
         distinct, last = extra.distinct_steps, extra.last_step
     pure, heavy = True, False

@@ -15,12 +15,13 @@ from ventralstream.cells.base import channels_last
 from ventralstream.errors import VentralError, unknown
 from ventralstream.execute import Call, Execution
 from ventralstream.layers.init import initialise
+from ventralstream.layers.norm import StepNorm
 from ventralstream.plan import Program, Request, Stage, Traits, Value, horizon, plan
 from ventralstream.presentation import Frame, Movie, Presentation
 from ventralstream.readout import Readout, Threshold
 from ventralstream.record import Record, Recording, reduce_map
-from ventralstream.spec import IMAGE, NetworkSpec, Shapes
-from ventralstream.timing import first_steps
+from ventralstream.spec import IMAGE, Connection, NetworkSpec, Shapes
+from ventralstream.timing import first_steps, remembers
 
 Stimulus = Tensor | Mapping[str, Tensor]
 
@@ -133,6 +134,7 @@ class Network(nn.Module):
         self.transitions = _Named(
             {str(i): Transition(c, shapes.output[c.source]) for i, c in enumerate(spec.connections) if c.layers}
         )
+        share_weights(self, spec)
         initialise(self, spec.init)
         for area in spec.areas:
             if area.cell is not None:
@@ -337,10 +339,21 @@ class Network(nn.Module):
         return self._shapes[height, width]
 
     def compile(self, **options: Any) -> None:
-        """Compiles every stage with torch.compile (not the unroll, whose graph would grow with the steps)."""
+        """Compiles the stages with torch.compile (not the unroll, whose graph would grow with the steps).
+
+        Those are the steps of the cells, transitions, and layers with a normalisation: the others are a convolution
+        and an activation, where there is nothing to fuse.
+
+        Args:
+            options: Of torch.compile.
+        """
         for name in (a.name for a in self.spec.areas):
-            for op in ("drive", "feedback", "update", "emit", "output"):
-                self._compiled[op, name] = _compiled(getattr(self.areas[name], op), options)
+            area: AreaModule = self.areas[name]
+            stages = ["update", "emit"] if remembers(area.spec) else []
+            for op, layers in (("drive", area.drive_layers), ("output", area.output_layers)):
+                stages += [op] if any(isinstance(m, StepNorm) for m in layers.modules()) else []
+            for op in stages:
+                self._compiled[op, name] = _compiled(getattr(area, op), options)
         for i in range(len(self.spec.connections)):
             if str(i) in self.transitions:
                 self._compiled["transit", i] = _compiled(self.transitions[str(i)].transit, options)
@@ -504,6 +517,21 @@ class Network(nn.Module):
                 outputs[source] = tuple(None if x is None else full(x) for x in past)
         cells = {a: tuple(map(full, results["carried_state", a, 0])) for a in program.carried_states}
         return NetworkState(stop, outputs, cells)
+
+
+def share_weights(network: Network, spec: NetworkSpec) -> None:
+    """Gives connections that share their weights the same parameters; see `Connection.shared`."""
+    owners: dict[str, tuple[Connection, list[nn.Module]]] = {}
+    for i, c in enumerate(spec.connections):
+        if not c.shared:
+            continue
+        convs = [m for m in network.transitions[str(i)].modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+        first, owned = owners.setdefault(c.shared, (c, convs))
+        ours, theirs = ([tuple(m.weight.shape) for m in ms] for ms in (convs, owned))
+        if ours != theirs or any((a.bias is None) != (b.bias is None) for a, b in zip(convs, owned, strict=True)):
+            raise VentralError(f"connections {first} and {c} cannot share '{c.shared}': their convolutions differ")
+        for mine, shared in zip(convs, owned, strict=True):
+            mine.weight, mine.bias = shared.weight, shared.bias
 
 
 def _compiled(call: Call, options: dict[str, Any]) -> Call:

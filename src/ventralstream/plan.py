@@ -196,7 +196,11 @@ def horizon(spec: NetworkSpec, traits: Mapping[Stage, Traits], presentation: Pre
     after = [presentation.last_change + longest]
     for area in spec.areas:
         own = [t.distinct_steps for s, t in traits.items() if s[0] != "transit" and s[1] == area.name]
-        own += [traits["transit", i].distinct_steps for i, _ in spec.inputs(area.name) if ("transit", i) in traits]
+        own += [
+            spec.first_arrival(c) - area.start + traits["transit", i].distinct_steps
+            for i, c in spec.inputs(area.name)
+            if ("transit", i) in traits
+        ]
         own += [bound for _, c in spec.inputs(area.name) for bound in c.arrives if bound is not None]
         after.append(area.start + max([*own, 1]) + longest + 1)
         after.append((area.stop or 0) + longest + 1)
@@ -311,7 +315,7 @@ class _Tracer:
                 return None
             value = self._leaf("zeros", c.source)
         if c.layers:
-            value = self._stage("transit", index, count, (value,))
+            value = self._stage("transit", index, step - self.spec.first_arrival(c), (value,))
             made.append(value)
         return value
 
@@ -459,7 +463,7 @@ def _stacked(
     groups: dict[object, list[int]] = defaultdict(list)
     for v in members:
         kind = tuple(None if a is None else values[a].stimulus for a in values[v].args)
-        groups[values[v].step, kind].append(v)
+        groups[values[v].op, values[v].step, kind].append(v)
     instructions = []
     for group in groups.values():
         for begin in range(0, len(group), MAX_STACK):

@@ -126,6 +126,10 @@ class Connection(Spec):
         delay: Steps between the source's output and its arrival; 0 reads the source's output of the same step.
         layers: A transition applied to what is sent (paper C's transition functions).
         residual: Adds what is sent to the transition's result (paper C's "+I").
+        per_step: n > 0 gives the layers weights of their own at each of the first n steps at which something arrives,
+            the last ones beyond (paper C's time-variant networks); 0 has one set for all.
+        shared: Connections with the same name here share the weights of their convolutions, one by one (paper C's
+            sharing across states); "" shares with none.
         arrives: The target's active steps (start, stop) in which it arrives, counted from its first one. (0, 1) is
             only in the first (CORnet-S; paper C's homogeneous input), (1, None) never in the first (CORnet-R).
         resize: How a map of another size is brought to the target's input size: "bilinear" with aligned corners
@@ -138,6 +142,8 @@ class Connection(Spec):
     delay: int = 1
     layers: tuple[Layer, ...] = ()
     residual: bool = False
+    per_step: int = 0
+    shared: str = ""
     arrives: tuple[int, int | None] = (0, None)
     resize: Literal["bilinear", "bilinear_half", "nearest"] = "bilinear"
 
@@ -147,6 +153,8 @@ class Connection(Spec):
         start, stop = self.arrives
         if start < 0 or (stop is not None and stop <= start):
             raise VentralError(f"connection {self} arrives in {self.arrives}; expected 0 <= start < stop")
+        if self.per_step < 0 or (not self.layers and (self.per_step or self.shared)):
+            raise VentralError(f"connection {self} needs layers for per_step or shared, and per_step >= 0")
         if any(isinstance(layer, AddInput) for layer in self.layers):
             raise VentralError(f"connection {self} has 'add_input' among its layers; use residual=True")
         if (self.kind == "lateral") != (self.source == self.target):
@@ -251,6 +259,13 @@ class NetworkSpec(Spec):
                 f"a cycle of zero delay cannot be computed: {' -> '.join(reversed(error.args[1]))};"
                 " give one of its connections a delay of 1"
             ) from None
+
+    def first_arrival(self, c: Connection) -> int:
+        """The first step at which something arrives through a connection; its transition counts steps from there."""
+        first = self.area(c.target).start + c.arrives[0]
+        if self.before_start == "zeros":
+            return first
+        return max(first, c.delay + (0 if c.source == IMAGE else self.area(c.source).start))
 
     def history(self, source: str) -> int:
         """How many past outputs of `source` (an area or "image") a state has to carry."""

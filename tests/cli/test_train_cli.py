@@ -81,8 +81,8 @@ def test_options_from_a_file(tmp_path, ventral):
 
 def test_a_killed_process_goes_on_exactly(tmp_path, ventral):
     """SIGKILL of a process that writes checkpoints all the time; batch statistics and dropout go on as well."""
-    (tmp_path / "spec.json").write_text(small_network().to_text())
-    new = ["train", str(tmp_path / "spec.json"), *SMALL, "--epochs", "2", "--batch-size", "4"]
+    (tmp_path / "config.json").write_text(small_network().to_text())
+    new = ["train", str(tmp_path / "config.json"), *SMALL, "--epochs", "2", "--batch-size", "4"]
     assert ventral(*new, "--out", tmp_path / "whole")[0] == 0
     out = tmp_path / "run"
     process = subprocess.Popen([*COMMAND, *new, "--checkpoint-every", "0", "--out", str(out)])

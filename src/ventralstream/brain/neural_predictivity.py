@@ -127,8 +127,9 @@ def predictivity(
         raw[i][:, bins] = pearson(prediction[:, :, 0], truth[:, :, 0], constant=0.0).T
         if halves:
             by_halves[i][:, bins] = _corrected_by_halves(form.name, prediction, truth, min_reliability).T
-    if halves and np.isnan(median(by_halves, 1)[:, ~bad]).any() and not reason:
-        reason = f"predictions of maps fitted on halves have a reliability below {min_reliability:g}"
+    if halves and np.isnan(mean_of_defined(median(by_halves, 1))[~bad]).any():
+        unreliable = f"predictions of maps fitted on halves have a reliability below {min_reliability:g}"
+        reason = f"{reason}; {unreliable}" if reason else unreliable
 
     estimate = _Estimate(form, raw, by_halves, reliability, bad)
     per_split, value = estimate.per_split(), estimate.value()

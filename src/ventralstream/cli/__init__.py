@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from ventralstream.cli import demo, evaluate, extract, list_, show, train
+from ventralstream.cli import convert, demo, evaluate, extract, list_, show, train
 from ventralstream.errors import VentralError
 from ventralstream.version import __version__
 
@@ -24,6 +24,7 @@ for command, name in (
     (train.train, "train"),
     (evaluate.evaluate, "evaluate"),
     (extract.extract, "extract"),
+    (convert.convert, "convert"),
 ):
     app.command(name)(command)
 

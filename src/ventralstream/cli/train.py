@@ -26,7 +26,7 @@ def train(
     context: typer.Context,
     model: str | None = typer.Argument(
         None,
-        help="A registered model (see `ventral list`), the path of a spec.json, or the folder of a saved"
+        help="A registered model (see `ventral list`), the path of a config.json, or the folder of a saved"
         " network to train on. Not needed with --resume.",
         show_default=False,
     ),

@@ -100,14 +100,14 @@ def _module(layer: Layer, shape: Shape, raw_shape: Shape | None) -> nn.Module:
         case Conv():
             return Conv2d(layer, shape[0])
         case Deconv():
-            extra = layer.kernel - layer.stride
+            padding = max(0, (layer.kernel - layer.stride + 1) // 2)
             return nn.ConvTranspose2d(
                 shape[0],
                 layer.channels,
                 layer.kernel,
                 layer.stride,
-                padding=(extra + 1) // 2,
-                output_padding=extra % 2,
+                padding=padding,
+                output_padding=layer.stride - layer.kernel + 2 * padding,
                 bias=layer.bias,
             )
         case Pool():

@@ -106,8 +106,8 @@ class Deconv(Layer):
     bias: bool = True
 
     def check(self) -> None:
-        if self.channels < 1 or self.stride < 1 or self.kernel < self.stride:
-            raise VentralError("'deconv' needs channels >= 1, stride >= 1 and kernel >= stride")
+        if self.channels < 1 or self.stride < 1 or self.kernel < 1:
+            raise VentralError("'deconv' needs channels, stride and kernel of at least 1")
 
     def output_shape(self, shape: Shape) -> Shape:
         _, height, width = spatial("deconv", shape)

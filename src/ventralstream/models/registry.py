@@ -14,7 +14,8 @@ import torch
 from ventralstream.errors import VentralError, unknown
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec
-from ventralstream.weights.disk import load_spec
+from ventralstream.weights.disk import load_network, load_spec
+from ventralstream.weights.hub import hub_folder
 
 Family = Literal["convrnn", "cornet", "liao_poggio", "feedforward", "user"]
 SpecMaker = Callable[..., NetworkSpec]
@@ -57,6 +58,7 @@ class Entry:
     published: Published | None = None
 
 
+_OF_A_RUN = ("steps", "presentation", "readout", "dt_ms")  # options that change no parameter
 _MODELS: dict[str, Entry] = {}
 
 
@@ -131,15 +133,36 @@ def find_spec(model: str) -> NetworkSpec:
     return model_spec(model)
 
 
-def create_model(name: str, *, seed: int | None = None, **options: object) -> Network:
-    """Builds a registered model with fresh weights.
+def create_model(
+    name: str, *, weights: str | Path | None = None, seed: int | None = None, **options: object
+) -> Network:
+    """Builds a registered model, with fresh weights or with saved ones.
 
     Args:
         name: Its name; see `list_models`.
-        seed: Makes the weights reproducible without touching the global random state; None uses that state.
-        options: See `model_spec`.
+        weights: A folder (`save_network`, `ventral convert`, a training run) or a hub repository ("user/name") with
+            weights of this model; None starts fresh ones.
+        seed: Makes fresh weights reproducible without touching the global random state; None uses that state.
+        options: See `model_spec`. With `weights` only what leaves the parameters as they are: steps, presentation,
+            readout, dt_ms.
+
+    Returns:
+        The network; in evaluation mode if it has saved weights.
+
+    Raises:
+        VentralError: for an unknown model or option, or weights of another model.
     """
-    return build(model_spec(name, **options), seed)
+    if weights is None:
+        return build(model_spec(name, **options), seed)
+    model_entry(name)
+    for key in options:
+        if key not in _OF_A_RUN:
+            raise VentralError(f"'{key}' cannot be changed on saved weights; only {', '.join(_OF_A_RUN)} can")
+    network = load_network(weights if Path(weights).is_dir() else hub_folder(str(weights)))
+    if network.spec.name != name:
+        raise VentralError(f"the weights in '{weights}' are of '{network.spec.name}', not of '{name}'")
+    network.spec = network.spec.replace(**options)
+    return network
 
 
 def build(spec: NetworkSpec, seed: int | None = None) -> Network:

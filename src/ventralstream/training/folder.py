@@ -1,6 +1,6 @@
 """What a run leaves on disk, and how it is read again.
 
-RUN/spec.json, model.safetensors   the network, as of the last whole epoch (`ventralstream.load_network(RUN)`)
+RUN/config.json, model.safetensors   the network, as of the last whole epoch (`ventralstream.load_network(RUN)`)
 RUN/recipe.json                    how it is trained
 RUN/run.json                       the classes, and of each session when, where and with what it ran
 RUN/metrics.csv, tensorboard/      what was measured

@@ -78,7 +78,7 @@ def train(
     """Trains a network from the beginning.
 
     Args:
-        model: A registered model's name, a spec, the path of a `spec.json`, or a network (or the folder of a
+        model: A registered model's name, a spec, the path of a `config.json`, or a network (or the folder of a
             saved one) to train on. A registered model gets the classes of the image set; others must fit.
         recipe: How.
         out: The run's folder (see `ventralstream.training.folder`); it must not exist, or be empty.

@@ -1,4 +1,4 @@
-"""A network on disk: `spec.json` (the architecture as data) beside `model.safetensors` (the tensors)."""
+"""A network on disk: `config.json` (the architecture as data) beside `model.safetensors` (the tensors)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from ventralstream.errors import VentralError
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec, spec_from_json
 
-SPEC_FILE, TENSOR_FILE = "spec.json", "model.safetensors"
+SPEC_FILE, TENSOR_FILE = "config.json", "model.safetensors"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -26,11 +27,19 @@ def save_network(network: Network, folder: str | Path) -> None:
     """Writes a network's spec and tensors into `folder` (made if need be)."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().contiguous().cpu() for k, v in network.state_dict().items()}
+    tensors = {k: v.detach().contiguous().cpu() for k, v in distinct_tensors(network).items()}
     partial = folder / (TENSOR_FILE + ".part")
     save_file(tensors, partial)
     partial.replace(folder / TENSOR_FILE)
     write_text(folder / SPEC_FILE, network.spec.to_text())
+
+
+def distinct_tensors(network: Network) -> dict[str, Tensor]:
+    """The tensors of a network by name; one that several modules share only under the first name."""
+    tensors: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        tensors.setdefault(id(tensor), (name, tensor))
+    return dict(tensors.values())
 
 
 def load_spec(folder: str | Path) -> NetworkSpec:
@@ -61,7 +70,7 @@ def load_tensors(network: Network, path: Path) -> None:
         tensors = load_file(path)
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise VentralError(f"'{path}' is not a whole safetensors file ({error}); it may be truncated") from None
-    own = network.state_dict()
+    own = distinct_tensors(network)
     problems = {
         "missing": [k for k in own if k not in tensors],
         "left over": [k for k in tensors if k not in own],
@@ -74,7 +83,7 @@ def load_tensors(network: Network, path: Path) -> None:
     told = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names]
     if told:
         raise VentralError(f"'{path}' does not fit its spec: {'; '.join(told)}")
-    network.load_state_dict(tensors)
+    network.load_state_dict(tensors, strict=False)  # complete: what is not in it is one of them by another name
 
 
 def _some(names: list[str], most: int = 6) -> str:

@@ -43,10 +43,8 @@ def _slots(network: Network) -> Iterator[Slot]:
         shortcut = connection.kind == "skip"
         names = (("downsample.0", "downsample.1"),) if shortcut else (("conv1", "bn1"), ("conv2", "bn2"))
         pairs = tuple((f"{name}.{conv}", f"{name}.{norm}") for conv, norm in names)
-        yield from _pairs(network.transitions[str(i)].layers, pairs)
-    linear = [m for m in decoder.output_layers.layers or decoder.drive_layers.layers if isinstance(m, nn.Linear)]
-    linear += [m for m in decoder.drive_layers.layers if isinstance(m, nn.Linear)]
-    yield from tensors_of(linear[0], "fc")
+        yield from _pairs(network.transitions[str(i)].layers[0], pairs)
+    yield from tensors_of(next(m for m in decoder.drive_layers.layers if isinstance(m, nn.Linear)), "fc")
 
 
 def _pairs(layers: Sequence, names: tuple[tuple[str, str], ...]) -> Iterator[Slot]:

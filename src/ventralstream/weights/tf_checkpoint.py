@@ -81,6 +81,12 @@ def read_tf_checkpoint(path: str | Path) -> dict[str, Array]:
         raise VentralError(f"'{index}' is not a whole TensorFlow checkpoint: {what}") from None
 
 
+def checkpoint_files(path: str | Path) -> list[Path]:
+    """The files of a checkpoint, the index first; `path` as for `read_tf_checkpoint`."""
+    prefix = _prefix(Path(path))
+    return [prefix.with_name(f"{prefix.name}.index"), *sorted(prefix.parent.glob(f"{prefix.name}.data-*"))]
+
+
 def _prefix(path: Path) -> Path:
     if path.suffix == ".index" or path.suffix.startswith(".data-"):
         return path.with_suffix("")
