@@ -183,7 +183,7 @@ def test_past_the_last_norm(images) -> None:
     assert net(images, 9).output.isfinite().all()
     text = spec.to_text().replace('"past_end": "last"', '"past_end": "error"')
     strict = build(vs.spec_from_json(text), seed=0).eval()
-    sentence(lambda: strict(images, 9), "past_end='error'", "4 steps")
+    sentence(lambda: strict(images, 9), "past_end='error'", "3 steps")
     strict(images, 4)
 
 

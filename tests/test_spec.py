@@ -46,10 +46,10 @@ def broken(make, *expected: str) -> None:
 
 
 def test_bad_graphs_name_the_culprit() -> None:
-    skip = vs.Connection("conv1", "conv2", "skip")
+    again = vs.Connection("conv1", "conv2")
     broken(lambda: chain(A, B, connections=(vs.Connection("conv", "conv2"),)), "'conv'", "did you mean 'conv")
     broken(lambda: chain(A, B, connections=(vs.Connection("conv1", "decodr"),)), "did you mean 'decoder'")
-    broken(lambda: chain(A, B, connections=(skip,)), "conv1 -> conv2", "twice")
+    broken(lambda: chain(A, B, connections=(again,)), "conv1 -> conv2", "twice")
     loop = vs.Connection("conv2", "conv1", "feedback", delay=0)
     forward = vs.Connection("conv1", "conv2", "skip", delay=0)
     broken(lambda: chain(A, B, connections=(forward, loop)), "zero delay", "conv1", "conv2")

@@ -373,7 +373,7 @@ class _Tracer:
             what = self.spec.connections[owner] if isinstance(owner, int) else f"area '{owner}'"
             raise VentralError(
                 f"{what} has normalisations for {traits.last_step + 1} steps and past_end='error',"
-                f" so its active step {count} cannot be run"
+                f" so no step {count + 1} of it can be run"
             )
         step = min(count, traits.distinct_steps - 1)
         stimulus = any(self.values[a].stimulus for a in args if a is not None)
