@@ -17,6 +17,8 @@ FAST = settings(max_examples=60, deadline=None, suppress_health_check=list(Healt
 CELLS = (
     None,
     Decay(0.5),
+    Decay(0.5, trainable=False),
+    Decay(trainable=False),
     SimpleRNN(layer_norm=True),
     GRU(channels=5),
     LSTM(layer_norm=True),
@@ -68,7 +70,12 @@ def specs(draw):
         else:
             delay = draw(st.integers(0, 2))
             layers = draw(st.sampled_from(((), (), (Conv(3, 1), Norm("batch", per_step=2)))))
-            connections.append(vs.Connection(names[i - 1], name, delay=delay, arrives=arrives, layers=layers))
+            per_step, shared = (draw(st.integers(0, 3)), draw(st.sampled_from(("", "k")))) if layers else (0, "")
+            connections.append(
+                vs.Connection(
+                    names[i - 1], name, delay=delay, arrives=arrives, layers=layers, per_step=per_step, shared=shared
+                )
+            )
     for _ in range(draw(st.integers(0, 4))):
         a, b = draw(st.integers(0, count - 1)), draw(st.integers(0, count - 1))
         kind = "lateral" if a == b else "skip" if a < b else "feedback"
@@ -87,7 +94,10 @@ def specs(draw):
             if residual
             else ()
         )
-        connections.append(vs.Connection(names[a], names[b], kind, delay, layers=layers, residual=residual))
+        per_step = draw(st.integers(0, 2)) if layers else 0
+        connections.append(
+            vs.Connection(names[a], names[b], kind, delay, layers=layers, residual=residual, per_step=per_step)
+        )
     decoder = vs.Area("decoder", (GlobalPool(), Linear(3)))
     connections.append(vs.Connection(names[-1], "decoder", delay=draw(st.integers(0, 1))))
     return vs.NetworkSpec(
