@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.cross_decomposition import PLSRegression
 
 from ventralstream.brain.design import Design
@@ -94,3 +95,14 @@ def test_bad_input_is_a_sentence(call, says):
     x, y, _ = data(60, 30, 3)
     with pytest.raises(VentralError, match=says):
         call(x, y)
+
+
+def test_the_number_of_threads_is_left_as_it_was():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        x, y, _ = data(60, 30, 3)
+        PLS().fit(x, y)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)

@@ -7,7 +7,8 @@ PLS algorithms, J. Chemometrics 11:73-85). (SIMPLS would differ for several targ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,8 @@ class PLS(Mapping):
                 f"{split.design.features} features allow 1 to {most}"
             )
         right = split.right(y.flatten(1)).reshape(-1, *y.shape[1:])
-        return torch.stack([self._solve(split, right[:, g].contiguous()) for g in range(y.shape[1])], 1)
+        with _one_thread():
+            return torch.stack([self._solve(split, right[:, g].contiguous()) for g in range(y.shape[1])], 1)
 
     def _solve(self, split: Split, c: Tensor) -> Tensor:
         """Coefficients [d, targets] from the right-hand side c [d, targets], which it deflates in place.
@@ -117,6 +119,17 @@ class PLS(Mapping):
             if change < self.tolerance:
                 break
         return v
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One CPU thread for products so small that threads wait for each other longer than they work (2 to 10 times)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _largest(c: Tensor, mc: Tensor) -> float:
