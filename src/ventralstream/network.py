@@ -521,7 +521,7 @@ class Network(nn.Module):
 
 def share_weights(network: Network, spec: NetworkSpec) -> None:
     """Gives connections that share their weights the same parameters; see `Connection.shared`."""
-    owners: dict[str, tuple[Connection, list[nn.Module]]] = {}
+    owners: dict[str, tuple[Connection, list[nn.Conv2d | nn.ConvTranspose2d]]] = {}
     for i, c in enumerate(spec.connections):
         if not c.shared:
             continue

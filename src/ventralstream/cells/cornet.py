@@ -87,14 +87,14 @@ class CORnetSCell(Cell):
         return ((self.channels, *size),)
 
     def update(self, drive: Drive, state: State, step: int) -> tuple[Tensor, State]:
-        first, soft = step == 0, self.spec.gate == "soft"
+        first = step == 0
         x = drive[0] if first else state[0]
-        entering = None
-        if self.skip is not None and self.skip_norm is not None and (first or soft):
-            entering = self.skip_norm(self.skip(drive[0]), 0)
-        if soft and not first:
+        if self.spec.gate == "soft" and not first:
+            entering = self._project(drive[0])
             x = x + torch.sigmoid(entering + x) * entering
-        skip = (entering if first else x) if self.spec.skip else None
+        skip = None
+        if self.spec.skip:
+            skip = self._project(x) if first else x
         y = x
         if self.rejoin is not None and not first:
             y = self.rejoin(x)
@@ -104,6 +104,12 @@ class CORnetSCell(Cell):
         y = self.norm3(self.conv3(torch.relu(self.norm2(y, step))), step)
         h = torch.relu(y if skip is None else y + skip)
         return h, (h,)
+
+    def _project(self, x: Tensor) -> Tensor:
+        """The input at the size of the state."""
+        assert self.skip is not None and self.skip_norm is not None
+        result: Tensor = self.skip_norm(self.skip(x), 0)
+        return result
 
 
 @register_cell("cornet_s")

@@ -6,11 +6,9 @@ peepholes [height, width, channels]. A convolution of [input, state] is one kern
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from ventralstream.area import AreaModule
@@ -24,6 +22,7 @@ from ventralstream.cells.rnn import SimpleRNNCell
 from ventralstream.cells.ugrnn import UGRNNCell
 from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
+from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.sequence import Residual
 from ventralstream.network import Network
 from ventralstream.readout import MaxConfidence, Threshold
@@ -109,8 +108,8 @@ def _cell(cell: Cell, scope: str) -> Iterator[Slot]:
         case LSTMCell():
             scope = f"{scope}/ConvLSTMCell"
             yield from _gated(cell, scope)
-            for name, norm in (cell.norms or {}).items():  # type: ignore[union-attr]
-                yield from _norm(norm.norms[0], f"{scope}/{name}")
+            for name, norm in cell.norms.items() if cell.norms is not None else ():
+                yield from _norm(cast(StepNorm, norm).norms[0], f"{scope}/{name}")
             if cell.peepholes is not None:
                 for i, gate in enumerate("ifo"):
                     channels, height, width = cell.peepholes.shape[1:]
@@ -226,9 +225,8 @@ def _readout_slots(network: Network, found: dict[str, float]) -> Iterator[Slot]:
         return lambda x: found.update({key: float(x)})
 
     trained = isinstance(readout, MaxConfidence)
-    shape = torch.Size((1,))
-    yield Slot(f"{ROOT}/normalize/softmax_beta", tuple(shape), keep("beta"), required=trained)
-    for unused in itertools.product(("probs", "alpha"), ("softmax_beta",)):
-        yield Slot("/".join((ROOT, *unused)), tuple(shape), lambda x: None, required=False)
+    yield Slot(f"{ROOT}/normalize/softmax_beta", (1,), keep("beta"), required=trained)
+    for unused in ("probs", "alpha"):
+        yield Slot(f"{ROOT}/{unused}/softmax_beta", (1,), lambda x: None, required=False)
     if isinstance(readout, Threshold):
-        yield Slot(f"{ROOT}/decoder_threshold", tuple(shape), keep("threshold"), required=False)
+        yield Slot(f"{ROOT}/decoder_threshold", (1,), keep("threshold"), required=False)

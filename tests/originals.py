@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-FOLDER = Path(os.environ.get("VENTRALSTREAM_REFERENCE", Path(__file__).parents[3] / "shared" / "reference"))
+FOLDER = Path(os.environ.get("VENTRALSTREAM_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 
