@@ -28,7 +28,7 @@ _HOMES = {
     "record": ("Record", "Recording"),
     "network": ("Decision", "Network", "NetworkState", "Output"),
     "timing": ("first_steps",),
-    "models": ("create_model", "list_models", "model_spec", "register_model"),
+    "models": ("count_parameters", "create_model", "list_models", "model_spec", "register_model"),
     "weights": ("from_hub", "load_network", "push_to_hub", "save_network"),
     "extraction": ("extract", "open_features"),
 }

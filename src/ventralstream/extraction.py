@@ -87,7 +87,8 @@ def extract(
         folder: Images at any depth; their paths relative to it become the stimulus ids, sorted.
         record: Areas, steps, and how maps are reduced (which is done within the unroll).
         out: The store to write.
-        steps: Steps of the unroll; the presentation's by default, if it is given and says so, else the spec's. No more are run than are recorded.
+        steps: Steps of the unroll; the presentation's by default, if it is given and says so, else the spec's. No
+            more are run than are recorded.
         presentation: What is shown when; the spec's by default. A folder can show an image and blanks.
         batch_size: Images at a time.
         dtype: Of the numbers on disk.

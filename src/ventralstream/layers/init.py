@@ -23,8 +23,8 @@ def initialise(module: nn.Module, how: str) -> None:
         module: The network or a part of it.
         how: "torch" leaves torch's defaults (CORnet-R/-RT); "convrnn" is paper A's (variance scaling, the linear
             layer normal with std 0.01, its bias 1); "cornet_s" normal with std sqrt(2 / (k k out)) (paper B);
-            "xavier" uniform (CORnet-Z); "he" normal by fan-in (paper C); "he_out" by fan-out, linear layers as torch's (ResNets). Biases start at
-            0 in all but "torch"; linear ones of "cornet_s" and "he_out" as torch's.
+            "xavier" uniform (CORnet-Z); "he" normal by fan-in (paper C); "he_out" by fan-out (ResNets). Biases start
+            at 0 in all but "torch"; the linear layers of "cornet_s" and "he_out" start as torch's.
     """
     if how == "torch":
         return

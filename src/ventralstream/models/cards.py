@@ -1,0 +1,136 @@
+"""Model cards: what the registry knows of each model, as Markdown (`docs/models/`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path
+
+from ventralstream.models.registry import Published, count_parameters, list_models, model_entry, model_spec
+from ventralstream.presentation import Presentation
+from ventralstream.readout import Readout
+from ventralstream.spec import Area, NetworkSpec
+from ventralstream.timing import first_steps
+from ventralstream.weights.disk import write_text
+
+FAMILIES = {
+    "convrnn": "ConvRNNs (Nayebi et al. 2018, 2022)",
+    "cornet": "CORnets (Kubilius et al. 2019)",
+    "liao_poggio": "Recurrent ResNets and fully recurrent networks (Liao & Poggio 2016)",
+    "feedforward": "Feedforward controls",
+    "user": "Others",
+}
+
+
+def write_cards(folder: str | Path) -> list[Path]:
+    """Writes a card for every registered model and an index, `README.md`; gives the files."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = {"README": index()} | {name: card(name) for name in list_models()}
+    for name, text in pages.items():
+        write_text(folder / f"{name}.md", text)
+    return [folder / f"{name}.md" for name in pages]
+
+
+def index() -> str:
+    """The list of all models."""
+    lines = ["# Models", "", "Made from the registry by `python scripts/model_cards.py`; `ventral list` prints the same."]
+    for family, title in FAMILIES.items():
+        names = list_models(family=family)  # type: ignore[arg-type]
+        if not names:
+            continue
+        lines += ["", f"## {title}", "", "| model | parameters | steps | first logits | top-1 | |", "| --- " * 6 + "|"]
+        for name in names:
+            spec, published = model_spec(name), model_entry(name).published
+            first = first_steps(spec)[spec.readout_area]
+            top1 = f"{published.top1:g} %" if published and published.top1 is not None else ""
+            lines.append(
+                f"| [{name}]({name}.md) | {count_parameters(spec) / 1e6:.2f} M | {spec.steps} | step {first} | {top1} |"
+                f" {model_entry(name).summary} |"
+            )
+    lines += ["", "Top-1 is on ImageNet, as the authors of the published weights give it."]
+    return "\n".join(lines) + "\n"
+
+
+def card(name: str) -> str:
+    """The card of a registered model."""
+    entry, spec = model_entry(name), model_spec(name)
+    lines = [
+        f"# {name}",
+        "",
+        entry.summary,
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| parameters | {count_parameters(spec):,} |",
+        f"| input | {spec.input_shape[1]} x {spec.input_shape[2]} px |",
+        f"| steps | {spec.steps} of {spec.dt_ms:g} ms |",
+        f"| presentation | {_presentation(spec.presentation)} |",
+        f"| readout | {_readout(spec.readout)} |",
+        f"| normalisation | mean {_numbers(spec.mean)}, std {_numbers(spec.std)} |",
+        f"| options | {_options(name)} |",
+        *_published(entry.published),
+        "",
+        "## Areas",
+        "",
+    ]
+    sites = dict(entry.published.sites) if entry.published else {}
+    shapes, first = spec.shapes(), first_steps(spec)
+    head = "| area | cell | output | reads | driven by the image from |" + (" recording site |" if sites else "")
+    lines += [head, "| --- " * (6 if sites else 5) + "|"]
+    for area in spec.areas:
+        size = " x ".join(map(str, shapes.output[area.name]))
+        row = f"| {area.name} | {_cell(area)} | {size} | {_reads(spec, area)} | step {first[area.name]},"
+        row += f" {first[area.name] * spec.dt_ms:g} ms |" + (f" {sites.get(area.name, '')} |" if sites else "")
+        lines.append(row)
+    lines += ["", "Outputs are channels x height x width at the nominal input size; any other size works"]
+    lines[-1] += ", but for LSTM peepholes." if '"peepholes": true' in spec.to_text() else "."
+    lines += ["", "    import ventralstream as vs", f'    net = vs.create_model("{name}")', ""]
+    return "\n".join(lines)
+
+
+def _published(published: Published | None) -> list[str]:
+    if published is None:
+        return ["| weights | none published |"]
+    rows = []
+    if published.top1 is not None:
+        top5 = "" if published.top5 is None else f", top-5 {published.top5:g} %"
+        rows.append(f"| ImageNet, as published | top-1 {published.top1:g} %{top5} |")
+    licence = published.weights_licence
+    return [*rows, f"| source | {published.source} |", f"| licence of the published weights | {licence} |"]
+
+
+def _cell(area: Area) -> str:
+    if area.cell is None:
+        return "-"
+    return area.cell.tag if area.cell.remembers else "-"
+
+
+def _reads(spec: NetworkSpec, area: Area) -> str:
+    return ", ".join(c.source + ("" if c.kind == "feedforward" else f" ({c.kind})") for _, c in spec.inputs(area.name))
+
+
+def _presentation(presentation: Presentation) -> str:
+    parts = []
+    for segment in presentation.segments:
+        what = segment.shows if segment.shows != "blank" else f"a blank of {segment.value:g} ({segment.space})"
+        parts.append(what + (f" for {segment.steps} steps" if segment.steps else " to the end"))
+    return ", then ".join(parts)
+
+
+def _readout(readout: Readout) -> str:
+    set_ = [
+        f"{f.name} {getattr(readout, f.name)}"
+        for f in dataclasses.fields(readout)
+        if getattr(readout, f.name) != f.default
+    ]
+    return readout.tag + (f" ({', '.join(set_)})" if set_ else "")
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{v:g}" for v in values)
+
+
+def _options(name: str) -> str:
+    parameters = inspect.signature(model_entry(name).make).parameters.values()
+    return ", ".join(f"`{p.name}={p.default!r}`" for p in parameters)
