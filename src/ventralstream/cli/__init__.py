@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from ventralstream.cli import convert, demo, evaluate, extract, list_, show, train
+from ventralstream.cli import brain, convert, demo, evaluate, extract, list_, show, train
 from ventralstream.errors import VentralError
 from ventralstream.version import __version__
 
@@ -27,6 +27,7 @@ for command, name in (
     (convert.convert, "convert"),
 ):
     app.command(name)(command)
+app.add_typer(brain.app, name="brain")
 
 
 def _version(value: bool) -> None:

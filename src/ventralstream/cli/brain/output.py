@@ -1,0 +1,105 @@
+"""What a command of `ventral brain` found: a table on screen, JSON, a figure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ventralstream.errors import VentralError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is to be shown.
+
+    Attributes:
+        title: A line above the table.
+        columns: The table's columns; the first is of text, the others of numbers.
+        rows: Their cells.
+        data: The same, and more, for JSON.
+        notes: Lines below the table.
+        figure: Draws the figure, if one is wanted.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    data: Mapping[str, Any]
+    figure: Callable[[], Figure]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def check_files(out: Path | None, figure: Path | None) -> None:
+    """Says before the work is done that a file could not be written."""
+    if out is not None and not out.parent.is_dir():
+        raise VentralError(f"the folder of '{out}' does not exist")
+    if figure is not None:
+        from ventralstream.report.plots import check_path
+
+        check_path(figure)
+
+
+def show(result: Result, as_json: bool, out: Path | None, figure: Path | None) -> None:
+    """Prints the table or the JSON, and writes the files that are wanted."""
+    from ventralstream.weights.disk import write_text
+
+    text = json.dumps(result.data, indent=1, allow_nan=False)
+    if out is not None:
+        write_text(out, text + "\n")
+    if as_json:
+        typer.echo(text)
+    else:
+        _print(result)
+    if figure is not None:
+        from ventralstream.report.plots import save
+
+        save(result.figure(), figure)
+    for path in (out, figure):
+        if path is not None:
+            typer.echo(f"wrote {path}", err=True)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number in a table; what is undefined is a dash."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:.{digits}f}"
+
+
+def nanmean(values: Any) -> float:
+    """The mean of a number or an array, NaN left out and silent where nothing is there."""
+    import numpy as np
+
+    array = np.asarray(values, dtype=float)
+    there = array[np.isfinite(array)]
+    return float(there.mean()) if there.size else math.nan
+
+
+def plain(value: float) -> float | None:
+    """A number for JSON, which has no NaN."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _print(result: Result) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(result.title, soft_wrap=True, markup=False)
+    table = Table(box=None, pad_edge=False)
+    for i, name in enumerate(result.columns):
+        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+    for row in result.rows:
+        table.add_row(*row)
+    Console(highlight=False, width=300).print(table)  # as wide as it is: what is cut off is lost
+    for note in result.notes:
+        console.print(note, soft_wrap=True, markup=False)

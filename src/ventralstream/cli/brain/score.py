@@ -1,0 +1,240 @@
+"""`ventral brain score`: neural predictivity of models, corrected for the recordings' noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ventralstream.cli.brain import options
+from ventralstream.cli.brain.inputs import FeatureOptions, at_one_time, named_as, open_features, open_recordings
+from ventralstream.cli.brain.output import Result, check_files, nanmean, number, show
+from ventralstream.cli.config import CONFIG
+from ventralstream.errors import VentralError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from xarray import DataArray
+
+    from ventralstream.brain.score import Score
+
+
+def score(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help=options.MODEL_HELP)],
+    data: Annotated[str, typer.Option(help="Recordings: e.g. 'macaque-v4:210325', or a NetCDF file.")],
+    root: options.Root = None,
+    images: options.Images = None,
+    areas: options.Areas = None,
+    region: Annotated[str | None, typer.Option(help="Only neurons of this region.", show_default="all")] = None,
+    window: Annotated[
+        str | None, typer.Option(help="Only the time bins within these ms, e.g. '70-170'.", show_default="all")
+    ] = None,
+    mapping: Annotated[str, typer.Option(help="pls (25 components), ridge or ridge_cv.")] = "pls",
+    over_time: Annotated[str, typer.Option(help="A map per_bin, or one shared by all time bins.")] = "per_bin",
+    correction: Annotated[
+        str,
+        typer.Option(
+            help="raw, r_over_ceiling, r_over_ceiling_squared, r2_over_ceiling, half_to_half or full_to_full."
+        ),
+    ] = "r2_over_ceiling",
+    splits: Annotated[int, typer.Option(help="Random splits into 90 % training and 10 % test stimuli.")] = 10,
+    stratify: Annotated[
+        str | None, typer.Option(help="Coordinate whose proportions each split keeps, e.g. object_name.")
+    ] = None,
+    moment: Annotated[
+        str,
+        typer.Option(
+            help="For recordings without time: the mean of the steps that the image drives, the last, or a number."
+        ),
+    ] = "mean",
+    match: Annotated[str, typer.Option(help="Steps of the model for a time bin: those within it, or nearest.")] = (
+        "within"
+    ),
+    delay_ms: Annotated[float, typer.Option(help="How much later the neurons are than the model.")] = 0.0,
+    assign: Annotated[
+        bool, typer.Option("--assign", help="Choose each model's area on one half of the neurons, score the other.")
+    ] = False,
+    steps: options.Steps = None,
+    reduce: options.Reduce = "none",
+    projection: options.Projection = 1000,
+    batch_size: options.BatchSize = 32,
+    seed: options.Seed = 0,
+    split_seed: Annotated[int, typer.Option(help="Seed of splits, halves and bootstrap.")] = 1,
+    threads: options.Threads = None,
+    as_json: options.AsJson = False,
+    out: options.Out = None,
+    figure: options.FigureFile = None,
+    config: Path | None = CONFIG,
+) -> None:
+    """Score how well linear maps of models' features predict recorded neurons on held-out images.
+
+    A figure shows time courses under the ceiling, or, of recordings without time, each area's score and the neurons.
+    """
+    check_files(out, figure)
+    options.use_threads(threads)
+    from ventralstream.brain import CORRECTIONS, assign_areas, predictivity, select
+    from ventralstream.brain.neural_predictivity import mapping_named
+    from ventralstream.brain.reliability import correction_named
+
+    mapping_named(mapping), correction_named(correction)  # before the models run
+    recorded = open_recordings(data, root, images)
+    recordings = recorded.recordings
+    if region is not None:
+        recordings = select(recordings, region=region)
+    if window is not None:
+        recordings = _window(recordings, window)
+    taken = FeatureOptions(areas, steps, reduce, projection, batch_size, seed)
+    how: Any = {
+        "mapping": mapping,
+        "over_time": over_time,
+        "correction": correction,
+        "splits": splits,
+        "stratify": stratify,
+        "seed": split_seed,
+    }
+    found: list[_Found] = []
+    for model in open_features(models, recorded.images, taken, recorded.name):
+        fitted = {
+            a: _in_time(named_as(f, recordings), recordings, moment, match, delay_ms) for a, f in model.areas.items()
+        }
+        if assign:
+            for where, one in assign_areas(fitted, recordings, **how).items():
+                area = f"{one.area} for {where}"
+                found.append(_Found(model.name, model.weights, area, fitted[one.area], one.score))
+        else:
+            for area, values in fitted.items():
+                found.append(_Found(model.name, model.weights, area, values, predictivity(values, recordings, **how)))
+
+    first = found[0].score
+    n = dict(first.n)
+    timed = "time_bin" in recordings.dims
+    title = (
+        f"{recorded.name}: {n['neuroids']} neurons{' (one half of them)' if assign else ''}, {n['stimuli']} stimuli,"
+        f" {n['repetitions']} repetitions{', means over ' + str(n['time_bins']) + ' time bins' if timed else ''};"
+        f" {mapping}, {n['splits']} splits, {correction}: {CORRECTIONS[correction].formula}"
+    )
+    notes = [f"{f.model} {f.area}: {f.score.reason}" for f in found if f.score.reason]
+    left_out = n.get("neuroids_missing", 0) + n.get("neuroids_no_variance", 0)
+    if left_out:
+        notes.append(f"{left_out} neurons left out: without variance, or with missing responses")
+    parts = [{"model": f.model, "weights": f.weights, "area": f.area, **f.score.to_json()} for f in found]
+    options_ = {**how, "moment": None if timed else moment, "match": match if timed else None, "delay_ms": delay_ms}
+    taken_ = {"steps": steps, "reduce": reduce, "projection": projection, "feature_seed": seed}
+    show(
+        Result(
+            title,
+            ("model", "area", "features", "raw", "ceiling", "score", "95 % interval"),
+            [f.row() for f in found],
+            {"command": "score", "data": recorded.name, "options": {**options_, **taken_}, "scores": parts},
+            lambda: _figure(found, recordings, how, timed),
+            list(dict.fromkeys(notes)),
+        ),
+        as_json,
+        out,
+        figure,
+    )
+
+
+class _Found:
+    """A model area's score and what it is of."""
+
+    def __init__(self, model: str, weights: str, area: str, features: DataArray, score: Score) -> None:
+        self.model, self.weights, self.area, self.features, self.score = model, weights, area, features, score
+
+    @property
+    def name(self) -> str:
+        """Model and area, as one name."""
+        return self.model if self.area == self.model else f"{self.model} \N{MIDDLE DOT} {self.area}"
+
+    @property
+    def raw(self) -> float:
+        """The raw score, the mean over time bins."""
+        return nanmean(self.score.raw)
+
+    def row(self) -> tuple[str, ...]:
+        """The row of the table."""
+        import numpy as np
+
+        s = self.score
+        interval = "-"
+        if s.interval is not None and np.ndim(s.value) == 0:
+            low, high = np.asarray(s.interval).tolist()
+            interval = f"{number(low)} to {number(high)}"
+        numbers = (number(nanmean(x)) for x in (s.raw, s.ceiling, s.value))
+        return (self.model, self.area, str(self.features.sizes["neuroid"]), *numbers, interval)
+
+
+def _window(recordings: DataArray, window: str) -> DataArray:
+    """The time bins within a window."""
+    import numpy as np
+
+    from ventralstream.brain.recordings import bins_within, time_bins_of
+
+    try:
+        start, end = (float(x) for x in window.rsplit("-", 1))
+    except ValueError:
+        raise VentralError(f"cannot read the window '{window}'; expected something like '70-170'") from None
+    bins = np.array(time_bins_of(recordings))
+    inside = bins_within(bins, start, end)
+    if not len(inside):
+        raise VentralError(
+            f"no time bin lies within {start:g} to {end:g} ms; they cover {bins.min():g} to {bins.max():g} ms"
+        )
+    return recordings.isel(time_bin=inside)
+
+
+def _in_time(features: DataArray, recordings: DataArray, moment: str, match: Any, delay_ms: float) -> DataArray:
+    """Features as the recordings are: at their time bins, or without time."""
+    from ventralstream.brain import align_time
+
+    if "time_bin" not in recordings.dims:
+        return at_one_time(features, moment)
+    return align_time(features, recordings, match, delay_ms=delay_ms) if "time_bin" in features.dims else features
+
+
+def _figure(found: list[_Found], recordings: DataArray, how: dict[str, Any], timed: bool) -> Figure:
+    import numpy as np
+
+    from ventralstream.brain import internal_consistency, predictivity
+    from ventralstream.report.brain_figures import Bar, Course, Neurons, courses, scores
+
+    best = {model: max((f for f in found if f.model == model), key=lambda f: f.raw) for model in _models(found)}
+    correction = how["correction"]
+    label = f"median over neurons ({'raw r' if correction == 'raw' else correction})"
+    if timed:
+        starts, ends = (recordings[f"time_bin_{side}"].values for side in ("start", "end"))
+        x = (starts + ends) / 2
+        corrected = [
+            Course(
+                f.name,
+                x,
+                np.asarray(f.score.value),
+                *(np.asarray(f.score.interval) if f.score.interval is not None else (None, None)),
+            )
+            for f in best.values()
+        ]
+        raw = [Course(f.name, x, np.asarray(f.score.raw)) for f in best.values()]
+        reliability = found[0].score.ceiling
+        under = []
+        if reliability is not None:
+            c = np.clip(np.asarray(reliability, dtype=float), 0, None)
+            under = [Course("most that noise allows", x, np.sqrt(c), ceiling=True)]
+        return courses([*raw, *under], y_label="score", title="raw r", panels={correction: corrected})
+    bars = []
+    for f in found:
+        interval = np.full(2, np.nan) if f.score.interval is None else np.asarray(f.score.interval, dtype=float)
+        bars.append(Bar(f.model, f.area, float(f.score), *interval.tolist()))
+    reliabilities = np.asarray(internal_consistency(recordings, seed=how["seed"]).per_neuroid)
+    panels = []
+    for f in best.values():
+        if f.score.n["neuroids"] != recordings.sizes["neuroid"]:
+            break  # of one half of the neurons, or of the usable ones: they would have to be found again
+        raw_ = predictivity(f.features, recordings, **{**how, "correction": "raw"}, resamples=0)
+        name = f.model if f.area == f.model else f"{f.model}\n{f.area}"
+        panels.append(Neurons(name, f.model, reliabilities, np.asarray(raw_.per_neuroid)))
+    return scores(bars, panels, x_label=label)
+
+
+def _models(found: list[_Found]) -> list[str]:
+    return list(dict.fromkeys(f.model for f in found))
