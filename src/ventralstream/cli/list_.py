@@ -10,6 +10,10 @@ import typer
 
 def list_(
     pattern: str = typer.Argument("*", help="Only names that match, e.g. 'rgc*'."),
+    family: str | None = typer.Option(
+        None, help="Only of this family: convrnn, cornet, liao_poggio or feedforward.", show_default="all"
+    ),
+    published: bool = typer.Option(False, "--published", help="Only models of which weights are published."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """List the registered models."""
@@ -20,9 +24,9 @@ def list_(
     from ventralstream.models import count_parameters, list_models, model_entry, model_spec
     from ventralstream.timing import first_steps
 
-    names = list_models(pattern)
+    names = list_models(pattern, family, published or None)  # type: ignore[arg-type]
     if not names:
-        raise unknown("model", pattern, list_models())
+        raise unknown("model", pattern, list_models(family=family, published=published or None))  # type: ignore[arg-type]
     rows: list[dict[str, Any]] = []
     for name in names:
         spec = model_spec(name)

@@ -64,7 +64,7 @@ def _areas(spec: NetworkSpec) -> object:
             c.source + ("" if c.kind == "feedforward" else f" ({c.kind})") for _, c in spec.inputs(area.name)
         )
         size = "x".join(map(str, shapes.output[area.name]))
-        cell = area.cell.tag if area.cell else "-"
+        cell = area.cell.tag if area.cell and area.cell.remembers else "-"
         table.add_row(area.name, cell, size, reads, f"step {first[area.name]}, {first[area.name] * spec.dt_ms:g} ms")
     return table
 

@@ -33,6 +33,7 @@ ACTIVATIONS = {
     "softplus": F.softplus,
     "gelu": F.gelu,
 }
+IN_PLACE = {"relu": torch.relu_, "elu": F.elu_}
 ACTIVATION_OF_ZERO = {"sigmoid": 0.5, "softplus": math.log(2)}  # 0 for the others
 
 
@@ -43,8 +44,8 @@ class Activation(nn.Module):
         super().__init__()
         self.name = name
 
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = ACTIVATIONS[self.name](x)
+    def forward(self, x: Tensor, in_place: bool = False) -> Tensor:
+        result: Tensor = (IN_PLACE if in_place and self.name in IN_PLACE else ACTIVATIONS)[self.name](x)
         return result
 
 
@@ -85,13 +86,17 @@ class Sequence(nn.Module):
 
     def forward(self, x: Tensor, step: int = 0, raw: Tensor | None = None) -> Tensor:
         """Applies the layers; `step` counts the area's active steps, `raw` is the area's own input."""
+        fresh = False  # whether x is this sequence's own, so that an activation may overwrite it: less memory to keep
         for layer in self.layers:
-            if isinstance(layer, StepNorm):
+            if isinstance(layer, Activation):
+                x = layer(x, fresh and not x._is_view())
+            elif isinstance(layer, StepNorm):
                 x = layer(x, step)
             elif isinstance(layer, Residual):
                 x = layer(x, raw)
             else:
                 x = layer(x)
+            fresh = isinstance(layer, (StepNorm, Residual, Conv2d))
         return x
 
 

@@ -57,7 +57,8 @@ class Store:
         if key not in self._kept:
             w = weight.detach()
             w = w.flip(2, 3).transpose(0, 1) if flipped else w
-            transformed = _times(_KERNEL, w.permute(1, 2, 3, 0).flatten(1, 2)).transpose(0, 1).contiguous()
+            flat = w.permute(2, 3, 1, 0).reshape(9, -1)
+            transformed = torch.mm(_KERNEL.to(flat.dtype), flat).view(-1, w.shape[1], w.shape[0])
             # the weight is kept too, so that no other tensor gets its address
             self._kept[key] = (transformed, weight)
         return self._kept[key][0]
@@ -83,19 +84,18 @@ def within(store: Store | None, call: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def suits(x: Tensor, weight: Tensor, stride: int, around: int, groups: int) -> bool:
-    """Whether this convolution can be done so, and gains by it."""
-    if _STORE.get() is None or torch.compiler.is_compiling():
-        return False
-    if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or {x.dtype, weight.dtype} != {torch.float32}:
+def has_form(weight: Tensor, stride: int, around: int, groups: int) -> bool:
+    """Whether a convolution is of the form this is for, and has enough channels to gain by it."""
+    enough = weight.shape[0] * weight.shape[1] >= _LEAST_PRODUCT
+    return enough and weight.shape[2:] == (3, 3) and (stride, around, groups) == (1, 1, 1)
+
+
+def suits(x: Tensor, weight: Tensor) -> bool:
+    """Whether a convolution of that form can be done so here and now, and gains by it."""
+    if _STORE.get() is None or torch.is_autocast_enabled("cpu") or {x.dtype, weight.dtype} != {torch.float32}:
         return False
     tiles = x.shape[0] * -(-x.shape[2] // _TILE) * -(-x.shape[3] // _TILE)
-    return (
-        weight.shape[2:] == (3, 3)
-        and (stride, around, groups) == (1, 1, 1)
-        and tiles >= _LEAST_TILES
-        and weight.shape[0] * weight.shape[1] >= _LEAST_PRODUCT
-    )
+    return x.device.type == "cpu" and tiles >= _LEAST_TILES
 
 
 def convolve(x: Tensor, weight: Tensor) -> Tensor:

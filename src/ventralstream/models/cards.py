@@ -34,7 +34,8 @@ def write_cards(folder: str | Path) -> list[Path]:
 
 def index() -> str:
     """The list of all models."""
-    lines = ["# Models", "", "Made from the registry by `python scripts/model_cards.py`; `ventral list` prints the same."]
+    made = "Made from the registry by `python scripts/model_cards.py`; `ventral list` prints the same."
+    lines = ["# Models", "", made]
     for family, title in FAMILIES.items():
         names = list_models(family=family)  # type: ignore[arg-type]
         if not names:
