@@ -207,7 +207,9 @@ def similarity(
         upper, *lower = parts
         grid = upper.subplots(1, len(rdms), squeeze=False)[0]
         for axes, (name, values) in zip(grid, rdms.items(), strict=True):
-            picture = axes.imshow(_percentiles(np.asarray(values, dtype=float)), cmap="viridis", vmin=0, vmax=100)
+            picture = axes.imshow(
+                _percentiles(np.asarray(values, dtype=float)), cmap="viridis", vmin=0, vmax=100, interpolation="none"
+            )
             axes.set(title=name, xticks=[], yticks=[])
             axes.grid(False)
             for side in axes.spines.values():

@@ -235,7 +235,11 @@ def _occlusion(name: str, root: Path, seed: int) -> Result:
 
 
 def _correct(run: Path, subset: int | None, steps: int | None, batch_size: int) -> DataArray:
-    """Whether the run's network is right at each step, of each held-out image."""
+    """Whether the run's network is right at each step, of each held-out image.
+
+    Before the image arrives all it can do is to give one answer to all images: the step before the first driven one is
+    there with the answer "class 0" (our choice; its accuracy is that class's share, 10 % of CIFAR-10).
+    """
     import torch
 
     from ventralstream.brain import correct_over_time
@@ -249,12 +253,16 @@ def _correct(run: Path, subset: int | None, steps: int | None, batch_size: int) 
     network = opened.load_network().eval()
     held_out = load_set("cifar10", opened.place.root, "val", subset=subset)
     images = dataclasses.replace(held_out, info=held_out.info.replace(preprocessing=opened.data.preprocessing))
-    logits, labels, times = [], [], ()
+    times: tuple[float, ...] = ()
+    logits, labels = [], []
     with torch.no_grad():
         for batch, truth in Loader(images, batch_size, train=False):
             output = network(batch, steps, readout=PerStep())
             logits.append(output.logits.float())
             labels.append(truth)
             times = output.times_ms
-    right: DataArray = correct_over_time(torch.cat(logits).numpy(), torch.cat(labels).numpy(), times)
+    over_time = torch.cat(logits)
+    over_time = torch.cat([torch.zeros_like(over_time[:, :1]), over_time], 1)
+    before = times[0] - network.spec.dt_ms
+    right: DataArray = correct_over_time(over_time.numpy(), torch.cat(labels).numpy(), (before, *times))
     return right
