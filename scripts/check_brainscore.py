@@ -219,7 +219,7 @@ def check_probabilities(model: VentralBrainModel, stimuli: StimulusSet) -> None:
     check("  as Brain-Score's classifier on those features has it", off < 0.02, f"largest difference {off:.1e}")
     trials = BehavioralAssembly(**people(found, testing["image_label"]))
     score = float(load_metric("i2n")(found, trials))
-    check("  and Brain-Score's I2n takes them", 0.5 < score <= 1, f"{score:.3f} with people simulated from them")
+    check("  and Brain-Score's I2n takes them", 0.2 < score <= 1, f"{score:.3f} with people simulated from them")
     model.start_task(BrainModel.Task.passive)
     check("a passive task gives nothing", model.look_at(testing) is None)
     refused(
