@@ -86,7 +86,8 @@ def root():
     return path
 
 
-SHOWN = ("--images", "images", "--mapping", "ridge_cv", "--splits", "3", "--steps", "6", "--reduce", "mean")
+SHOWN = ("--images", "images", "--mapping", "ridge_cv", "--splits", "3", "--resamples", "20", "--steps", "6")
+SHOWN += ("--reduce", "mean")
 
 
 def test_a_planted_area_is_found_over_time(found):

@@ -202,8 +202,10 @@ def similarity(
     if not rdms:
         raise VentralError("a figure of similarity shows at least one RDM")
     with look():
-        figure = new_figure(0.6 + 2.35 * max(len(rdms), 2), 2.7 + (2.8 if series else 0))
-        parts = figure.subfigures(2, 1, height_ratios=[2.5, 2.8], squeeze=False)[:, 0] if series else [figure]
+        titles = 0.2 * max(name.count("\n") + 1 for name in rdms)
+        above = 2.4 + titles
+        figure = new_figure(0.6 + 2.35 * max(len(rdms), 2), above + (2.8 if series else 0))
+        parts = figure.subfigures(2, 1, height_ratios=[above, 2.8], squeeze=False)[:, 0] if series else [figure]
         upper, *lower = parts
         grid = upper.subplots(1, len(rdms), squeeze=False)[0]
         for axes, (name, values) in zip(grid, rdms.items(), strict=True):
@@ -268,7 +270,8 @@ def _courses(
         at = axes.get_yaxis_transform()
         axes.text(0.995, chance, "chance", transform=at, fontsize=8.5, color=MUTED, ha="right", va="top")
     if len(series) > 1:
-        axes.legend(fontsize=8.5, handlelength=1.8)
+        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if levels else {}  # a level crosses the axes
+        axes.legend(fontsize=8.5, handlelength=1.8, **beside)
 
 
 def _scores(axes: Axes, bars: Sequence[Bar], groups: Sequence[str]) -> None:

@@ -42,6 +42,7 @@ def score(
     stratify: Annotated[
         str | None, typer.Option(help="Coordinate whose proportions each split keeps, e.g. object_name.")
     ] = None,
+    resamples: Annotated[int, typer.Option(help="Bootstrap samples for the 95 % interval; 0: none.")] = 1000,
     moment: Annotated[
         str,
         typer.Option(
@@ -92,6 +93,7 @@ def score(
         "splits": splits,
         "stratify": stratify,
         "seed": split_seed,
+        "resamples": resamples,
     }
     found: list[_Found] = []
     for model in open_features(models, recorded.images, taken, recorded.name):
@@ -230,7 +232,7 @@ def _figure(found: list[_Found], recordings: DataArray, how: dict[str, Any], tim
     for f in best.values():
         if f.score.n["neuroids"] != recordings.sizes["neuroid"]:
             break  # of one half of the neurons, or of the usable ones: they would have to be found again
-        raw_ = predictivity(f.features, recordings, **{**how, "correction": "raw"}, resamples=0)
+        raw_ = predictivity(f.features, recordings, **{**how, "correction": "raw", "resamples": 0})
         name = f.model if f.area == f.model else f"{f.model}\n{f.area}"
         panels.append(Neurons(name, f.model, reliabilities, np.asarray(raw_.per_neuroid)))
     return scores(bars, panels, x_label=label)
