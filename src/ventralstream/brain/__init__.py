@@ -31,6 +31,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "reliability": ("CORRECTIONS", "Correction", "internal_consistency", "spearman_brown"),
     "neural_predictivity": ("MAPPINGS", "predictivity"),
     "dynamics": ("AreaAssignment", "assign_areas", "delayed", "generalisation_over_time", "lags", "time_courses"),
+    "decoding": ("decoded_over_time",),
     "decoder": ("Decoder", "choice_probabilities", "fit_decoder"),
     "ost": ("i1_over_time", "object_solution_times", "ost_consistency", "solution_times"),
     "behavior": (
