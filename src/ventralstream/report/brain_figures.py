@@ -156,7 +156,7 @@ def histogram(values: Mapping[str, ArrayLike], *, x_label: str) -> Figure:
             axes.axvline(float(np.median(v)), color=colour, linestyle="--", linewidth=1.4)
         axes.grid(False, axis="x")
         axes.set(xlabel=x_label, ylabel="neurons")
-        axes.legend(fontsize=8.5, loc="upper left")
+        axes.legend(fontsize=8.5, loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 
@@ -178,7 +178,7 @@ def solution_times(model_ms: ArrayLike, monkey_ms: ArrayLike, rho: float, name: 
         axes.set(
             xlabel="object solution time of monkey IT (ms)",
             ylabel=f"of {name} (ms)",
-            title=f"Spearman {rho:.2f}; {both.sum()} of {both.size} images solved by both",
+            title=f"Spearman {rho:.2f}\n{both.sum()} of {both.size} images solved by both",
         )
     return figure
 
