@@ -104,7 +104,9 @@ def courses(
     """
     boxes = {title: series, **(panels or {})}
     with look():
-        figure = new_figure(5.6 if len(boxes) == 1 else 1.2 + 3.0 * len(boxes), 3.3)
+        entries = max(len(b) for b in boxes.values())
+        below = 0.2 * entries if entries > 1 else 0.0
+        figure = new_figure(5.6 if len(boxes) == 1 else 1.2 + 3.0 * len(boxes), 3.3 + below)
         grid = figure.subplots(1, len(boxes), sharey=True, squeeze=False)[0]
         for axes, (name, curves) in zip(grid, boxes.items(), strict=True):
             _courses(axes, curves, chance)
@@ -270,8 +272,9 @@ def _courses(
         at = axes.get_yaxis_transform()
         axes.text(0.995, chance, "chance", transform=at, fontsize=8.5, color=MUTED, ha="right", va="top")
     if len(series) > 1:
-        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if levels else {}  # a level crosses the axes
-        axes.legend(fontsize=8.5, handlelength=1.8, **beside)
+        # Beside or below the axes, where it hides no curve.
+        where = ("center left", (1.0, 0.5)) if levels else ("upper left", (0.0, -0.17))
+        axes.legend(fontsize=8.5, handlelength=1.8, loc=where[0], bbox_to_anchor=where[1])
 
 
 def _scores(axes: Axes, bars: Sequence[Bar], groups: Sequence[str]) -> None:

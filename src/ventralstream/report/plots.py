@@ -32,7 +32,7 @@ MARKERS = ("o", "s", "D", "^", "v")  # each colour is doubled by a shape
 _RC: dict[str, Any] = {
     "figure.facecolor": PAGE,
     "figure.dpi": 100,
-    "savefig.dpi": 110,
+    "savefig.dpi": 100,
     "font.size": 9.5,
     "text.color": INK,
     "axes.facecolor": PAGE,
@@ -56,10 +56,7 @@ _RC: dict[str, Any] = {
     "lines.markersize": 5,
     "lines.markeredgecolor": PAGE,
     "lines.markeredgewidth": 0.7,
-    "legend.frameon": True,
-    "legend.framealpha": 0.85,
-    "legend.facecolor": PAGE,
-    "legend.edgecolor": "none",
+    "legend.frameon": False,
     "legend.labelcolor": INK,
     "svg.hashsalt": "ventralstream",  # the same figure is the same file
 }
