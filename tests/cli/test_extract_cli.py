@@ -131,7 +131,7 @@ def test_options_from_a_file(ventral, tmp_path):
         ((), {"reduce": "meen"}, "did you mean 'mean'"),
         ((), {"of": "stat"}, "did you mean 'state'"),
         ((), {"dtype": "float61"}, "did you mean 'float16'"),
-        ((), {"presentation": "flash"}, "expected 'constant', or e.g. 'flash:12'"),
+        ((), {"presentation": "flash"}, "expected 'constant', 'neural', or e.g. 'flash:12'"),
         ((), {"presentation": "flash:0"}, "at least 1 step"),
         ((), {"presentation": "flsh:3"}, "did you mean 'flash'"),
         ((), {"device": "tpu0"}, "the device 'tpu0' cannot be used"),
