@@ -14,7 +14,6 @@ from ventralstream.area import AreaModule, Run, Transition, traits_of
 from ventralstream.cells.base import channels_last
 from ventralstream.errors import VentralError, unknown
 from ventralstream.execute import Call, Execution
-from ventralstream.layers.conv import stay_out_of_compiled_graphs
 from ventralstream.layers.init import initialise
 from ventralstream.layers.norm import StepNorm
 from ventralstream.plan import Program, Request, Stage, Traits, Value, horizon, plan
@@ -348,7 +347,6 @@ class Network(nn.Module):
         Args:
             options: Of torch.compile.
         """
-        stay_out_of_compiled_graphs()
         for name in (a.name for a in self.spec.areas):
             area: AreaModule = self.areas[name]
             stages = ["update", "emit"] if remembers(area.spec) else []

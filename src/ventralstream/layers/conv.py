@@ -29,15 +29,6 @@ def pad(x: Tensor, kernel: int, stride: int, padding: Padding, value: float = 0.
     return F.pad(x, (left, right, top, bottom), value=value), 0
 
 
-def stay_out_of_compiled_graphs() -> None:
-    """Lets compiled stages leave their graph for convolutions on a CPU, of which the kind is chosen at run time.
-
-    Done when something is compiled, because it imports torch's compiler, which takes seconds.
-    """
-    global _direct_or_fast
-    _direct_or_fast = torch.compiler.disable(_eager)  # type: ignore[no-untyped-call]
-
-
 class Conv2d(nn.Module):
     """The module of a `Conv` spec on `channels` input channels; weights in torch's layout [out, in, k, k]."""
 
@@ -61,19 +52,12 @@ class Conv2d(nn.Module):
         s = self.spec
         x, around = pad(x, s.kernel, s.stride, s.padding)
         groups = x.shape[1] // weight.shape[1]
-        if x.device.type == "cpu" and winograd.has_form(weight, s.stride, around, groups):
-            return _direct_or_fast(x, weight, bias)
+        # compiled stages are direct: to leave their graphs here costs more than is gained
+        eager = not torch.compiler.is_compiling()
+        if eager and winograd.has_form(weight, s.stride, around, groups) and winograd.suits(x, weight):
+            y = winograd.convolve(x, weight)
+            return y if bias is None else y + bias.view(1, -1, 1, 1)
         return F.conv2d(x, weight, bias, s.stride, around, groups=groups)
-
-
-def _eager(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if not winograd.suits(x, weight):
-        return F.conv2d(x, weight, bias, 1, 1)
-    y = winograd.convolve(x, weight)
-    return y if bias is None else y + bias.view(1, -1, 1, 1)
-
-
-_direct_or_fast = _eager
 
 
 class Pool2d(nn.Module):
