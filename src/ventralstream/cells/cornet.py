@@ -100,7 +100,8 @@ class CORnetSCell(Cell):
             y = self.rejoin(x)
         elif self.conv1 is not None and self.norm1 is not None:
             y = torch.relu(self.norm1(self.conv1(x), step))
-        y = nn.functional.conv2d(y, self.conv2.conv.weight, None, self.spec.stride, 1) if first else self.conv2(y)
+        # direct at every step: transforming these wide kernels costs more than their few steps gain by it
+        y = nn.functional.conv2d(y, self.conv2.conv.weight, None, self.spec.stride if first else 1, 1)
         y = self.norm3(self.conv3(torch.relu(self.norm2(y, step))), step)
         h = torch.relu(y if skip is None else y + skip)
         return h, (h,)
