@@ -236,58 +236,30 @@ def untied_resnet_cifar(num_classes: int = 10, repeats: int = 3) -> NetworkSpec:
     return resnet(WIDTHS, repeats, num_classes, tied=False)
 
 
-def _recurrent_cifar(
-    widths: Sequence[int],
-    num_classes: int,
-    steps: int,
-    image: Literal["homogeneous", "inhomogeneous"],
-    weights: Literal["shared", "time_variant"],
-    norms: Literal["time_specific", "shared"],
-) -> NetworkSpec:
-    matrix = fully_recurrent(len(widths))
-    return recurrent(matrix, widths, steps, num_classes, image=image, weights=weights, norms=norms)
+def _register_recurrent(count: str, widths: Sequence[int]) -> None:
+    def spec(
+        num_classes: int = 10,
+        steps: int = 8,
+        image: Literal["homogeneous", "inhomogeneous"] = "homogeneous",
+        weights: Literal["shared", "time_variant"] = "shared",
+        norms: Literal["time_specific", "shared"] = "time_specific",
+    ) -> NetworkSpec:
+        matrix = fully_recurrent(len(widths))
+        return recurrent(matrix, widths, steps, num_classes, image=image, weights=weights, norms=norms)
 
-
-@register_model("liao_poggio")
-def recurrent2_cifar(
-    num_classes: int = 10,
-    steps: int = 8,
-    image: Literal["homogeneous", "inhomogeneous"] = "homogeneous",
-    weights: Literal["shared", "time_variant"] = "shared",
-    norms: Literal["time_specific", "shared"] = "time_specific",
-) -> NetworkSpec:
-    """Two states, fully recurrent.
+    spec.__doc__ = f"""{count} states, fully recurrent.
 
     Args:
         num_classes: Classes.
         steps: The readout time plus one.
         image, weights, norms: See `recurrent`.
     """
-    return _recurrent_cifar(WIDTHS[:2], num_classes, steps, image, weights, norms)
+    register_model("liao_poggio", f"recurrent{len(widths)}_cifar")(spec)
 
 
-@register_model("liao_poggio")
-def recurrent3_cifar(
-    num_classes: int = 10,
-    steps: int = 8,
-    image: Literal["homogeneous", "inhomogeneous"] = "homogeneous",
-    weights: Literal["shared", "time_variant"] = "shared",
-    norms: Literal["time_specific", "shared"] = "time_specific",
-) -> NetworkSpec:
-    """Three states, fully recurrent; options as of recurrent2_cifar."""
-    return _recurrent_cifar(WIDTHS, num_classes, steps, image, weights, norms)
-
-
-@register_model("liao_poggio")
-def recurrent4_cifar(
-    num_classes: int = 10,
-    steps: int = 8,
-    image: Literal["homogeneous", "inhomogeneous"] = "homogeneous",
-    weights: Literal["shared", "time_variant"] = "shared",
-    norms: Literal["time_specific", "shared"] = "time_specific",
-) -> NetworkSpec:
-    """Four states, fully recurrent; options as of recurrent2_cifar."""
-    return _recurrent_cifar((*WIDTHS, 64), num_classes, steps, image, weights, norms)
+_register_recurrent("Two", WIDTHS[:2])
+_register_recurrent("Three", WIDTHS)
+_register_recurrent("Four", (*WIDTHS, 64))
 
 
 @register_model("liao_poggio")
