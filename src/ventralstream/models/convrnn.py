@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from ventralstream.cells import GRU, LSTM, UGRNN, Decay, IntersectionRNN, Reciprocal, SimpleRNN
 from ventralstream.layers.specs import Act, AddInput, Conv, GlobalPool, Layer, Linear, Pool
@@ -224,6 +225,13 @@ def _intermediate_of(cell: str, num_classes: int) -> NetworkSpec:
     return intermediate(everywhere(INTERMEDIATE_CELLS[cell](), INTERMEDIATE_CELL_AREAS), num_classes)
 
 
+def _variant_of(cell: str, on: int | None, readout: Readout | None, num_classes: int) -> NetworkSpec:
+    """The intermediate network with the image on for all of `on` steps, or with another readout."""
+    spec = _intermediate_of(cell, num_classes)
+    spec = spec if on is None else spec.replace(steps=on, presentation=Constant())
+    return spec if readout is None else spec.replace(readout=readout)
+
+
 # Accuracies on ImageNet (top 1, top 5, in percent) as the authors of the published weights give them; papers.md A.2.
 _SHALLOW_ACCURACY = {
     "timedecay": (50.06, 72.97),
@@ -278,7 +286,7 @@ def _register_all() -> None:
     for cell, title in CELL_TITLES.items():
         _register(
             f"{cell}_shallow",
-            lambda n, cell=cell: _shallow_of(cell, n),  # type: ignore[misc]
+            partial(_shallow_of, cell),
             f"Six areas, {title} in conv3 to conv5 (paper A).",
             _SHALLOW_ACCURACY[cell],
             _SHALLOW_SITES,
@@ -287,21 +295,15 @@ def _register_all() -> None:
         extra = " and five feedback connections" if cell == "rgc" else ""
         _register(
             f"{cell}_intermediate",
-            lambda n, cell=cell: _intermediate_of(cell, n),  # type: ignore[misc]
+            partial(_intermediate_of, cell),
             f"Eleven areas, {title} in conv4 to conv10{extra} (paper A).",
             _INTERMEDIATE_ACCURACY[cell],
             _INTERMEDIATE_SITES,
         )
     for name, (cell, on, readout, top1, top5) in _VARIANTS.items():
-
-        def make(n: int, cell: str = cell, on: int | None = on, readout: Readout | None = readout) -> NetworkSpec:
-            spec = _intermediate_of(cell, n)
-            spec = spec if on is None else spec.replace(steps=on, presentation=Constant())
-            return spec if readout is None else spec.replace(readout=readout)
-
         told = [f"{on} steps with the image on" if on else "", f"readout '{readout.tag}'" if readout else ""]
         summary = f"{cell}_intermediate with {' and '.join(t for t in told if t)} (paper A)."
-        _register(name, make, summary, (top1, top5), _INTERMEDIATE_SITES)
+        _register(name, partial(_variant_of, cell, on, readout), summary, (top1, top5), _INTERMEDIATE_SITES)
 
 
 _register_all()
