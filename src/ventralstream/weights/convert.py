@@ -19,11 +19,10 @@ from ventralstream.network import Network
 from ventralstream.version import __version__
 from ventralstream.weights.convrnn import load_convrnn
 from ventralstream.weights.cornet import load_cornet
-from ventralstream.weights.disk import save_network, write_text
+from ventralstream.weights.disk import PROVENANCE_FILE, save_network, write_text
 from ventralstream.weights.resnet import load_resnet
 from ventralstream.weights.tf_checkpoint import checkpoint_files, read_tf_checkpoint
 
-PROVENANCE_FILE = "provenance.json"
 IMAGENET_CLASSES = 1000
 
 

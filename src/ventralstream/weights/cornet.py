@@ -13,7 +13,7 @@ from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
 from ventralstream.network import Network
-from ventralstream.weights.slots import Slot, fill
+from ventralstream.weights.slots import Slot, fill, tensors_of
 
 
 def load_cornet(network: Network, state_dict: Mapping[str, Any]) -> None:
@@ -68,10 +68,3 @@ def _repeated(cell: CORnetSCell, conv_input: nn.Conv2d, name: str) -> Iterator[S
     for norms, label in ((cell.norm1, "norm1"), (cell.norm2, "norm2"), (cell.norm3, "norm3")):
         for step, norm in enumerate(norms.norms if norms is not None else ()):
             yield from tensors_of(norm, f"{name}.{label}_{step}")
-
-
-def tensors_of(module: nn.Module, name: str) -> Iterator[Slot]:
-    """The parameters and statistics of one layer, under the same last names."""
-    for key, tensor in module.state_dict(keep_vars=True).items():
-        # the number of batches seen is in newer state dicts only, and matters to no result
-        yield Slot(f"{name}.{key}", tuple(tensor.shape), tensor.detach().copy_, key != "num_batches_tracked")

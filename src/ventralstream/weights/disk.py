@@ -12,8 +12,9 @@ from torch import Tensor
 from ventralstream.errors import VentralError
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec, spec_from_json
+from ventralstream.weights.slots import check_fit
 
-SPEC_FILE, TENSOR_FILE = "config.json", "model.safetensors"
+SPEC_FILE, TENSOR_FILE, PROVENANCE_FILE = "config.json", "model.safetensors", "provenance.json"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,21 +71,6 @@ def load_tensors(network: Network, path: Path) -> None:
         tensors = load_file(path)
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise VentralError(f"'{path}' is not a whole safetensors file ({error}); it may be truncated") from None
-    own = distinct_tensors(network)
-    problems = {
-        "missing": [k for k in own if k not in tensors],
-        "left over": [k for k in tensors if k not in own],
-        "misshapen": [
-            f"{k} {list(tensors[k].shape)}, expected {list(own[k].shape)}"
-            for k in own
-            if k in tensors and tensors[k].shape != own[k].shape
-        ],
-    }
-    told = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names]
-    if told:
-        raise VentralError(f"'{path}' does not fit its spec: {'; '.join(told)}")
+    own, found = ({k: t.shape for k, t in some.items()} for some in (distinct_tensors(network), tensors))
+    check_fit(f"'{path}'", own, found, most=6)
     network.load_state_dict(tensors, strict=False)  # complete: what is not in it is one of them by another name
-
-
-def _some(names: list[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

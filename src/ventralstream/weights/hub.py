@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ventralstream.errors import VentralError
 from ventralstream.network import Network
-from ventralstream.weights.disk import SPEC_FILE, TENSOR_FILE, load_network, save_network
+from ventralstream.weights.disk import PROVENANCE_FILE, SPEC_FILE, TENSOR_FILE, load_network, save_network
 
 _LICENCES = {"MIT": "mit", "GPL-3.0": "gpl-3.0", "BSD-3-Clause": "bsd-3-clause"}
 
@@ -53,7 +53,7 @@ def push_to_hub(
         if provenance is not None:
             text = Path(provenance).read_text()
             known = json.loads(text)
-            (folder / "provenance.json").write_text(text)
+            (folder / PROVENANCE_FILE).write_text(text)
         (folder / "README.md").write_text(card(network, licence or known.get("licence"), known.get("source")))
         try:
             api.create_repo(repo_id, private=private, exist_ok=True)
@@ -95,7 +95,7 @@ def hub_folder(
             revision=revision,
             cache_dir=cache_dir,
             token=token,
-            allow_patterns=[SPEC_FILE, TENSOR_FILE, "provenance.json"],
+            allow_patterns=[SPEC_FILE, TENSOR_FILE, PROVENANCE_FILE],
             library_name="ventralstream",
         )
     except HFValidationError:

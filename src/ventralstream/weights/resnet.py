@@ -12,8 +12,7 @@ from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.sequence import Sequence
 from ventralstream.network import Network
-from ventralstream.weights.cornet import tensors_of
-from ventralstream.weights.slots import Slot, fill
+from ventralstream.weights.slots import Slot, fill, tensors_of
 
 
 def load_resnet(network: Network, state_dict: Mapping[str, Any]) -> None:
