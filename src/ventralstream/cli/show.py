@@ -55,17 +55,11 @@ def show(
 def _areas(spec: NetworkSpec) -> object:
     from rich.table import Table
 
-    from ventralstream.timing import first_steps
+    from ventralstream.models.areas import area_rows
 
-    shapes, first = spec.shapes(), first_steps(spec)
     table = Table("area", "cell", "output", "reads", "driven from", box=None, pad_edge=False)
-    for area in spec.areas:
-        reads = ", ".join(
-            c.source + ("" if c.kind == "feedforward" else f" ({c.kind})") for _, c in spec.inputs(area.name)
-        )
-        size = "x".join(map(str, shapes.output[area.name]))
-        cell = area.cell.tag if area.cell and area.cell.remembers else "-"
-        table.add_row(area.name, cell, size, reads, f"step {first[area.name]}, {first[area.name] * spec.dt_ms:g} ms")
+    for row in area_rows(spec):
+        table.add_row(*row)
     return table
 
 

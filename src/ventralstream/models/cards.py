@@ -6,10 +6,10 @@ import dataclasses
 import inspect
 from pathlib import Path
 
+from ventralstream.models.areas import area_rows
 from ventralstream.models.registry import Published, count_parameters, list_models, model_entry, model_spec
 from ventralstream.presentation import Presentation
 from ventralstream.readout import Readout
-from ventralstream.spec import Area, NetworkSpec
 from ventralstream.timing import first_steps
 from ventralstream.weights.disk import write_text
 
@@ -76,14 +76,11 @@ def card(name: str) -> str:
         "",
     ]
     sites = dict(entry.published.sites) if entry.published else {}
-    shapes, first = spec.shapes(), first_steps(spec)
-    head = "| area | cell | output | reads | driven by the image from |" + (" recording site |" if sites else "")
-    lines += [head, "| --- " * (6 if sites else 5) + "|"]
-    for area in spec.areas:
-        size = " x ".join(map(str, shapes.output[area.name]))
-        row = f"| {area.name} | {_cell(area)} | {size} | {_reads(spec, area)} | step {first[area.name]},"
-        row += f" {first[area.name] * spec.dt_ms:g} ms |" + (f" {sites.get(area.name, '')} |" if sites else "")
-        lines.append(row)
+    head = ("area", "cell", "output", "reads", "driven by the image from", *(("recording site",) if sites else ()))
+    lines += [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
+    for row in area_rows(spec):
+        cells = (*row, sites.get(row[0], "")) if sites else row
+        lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "Outputs are channels x height x width at the nominal input size; any other size works"]
     lines[-1] += ", but for LSTM peepholes." if '"peepholes": true' in spec.to_text() else "."
     lines += ["", "    import ventralstream as vs", f'    net = vs.create_model("{name}")', ""]
@@ -99,16 +96,6 @@ def _published(published: Published | None) -> list[str]:
         rows.append(f"| ImageNet, as published | top-1 {published.top1:g} %{top5} |")
     licence = published.weights_licence
     return [*rows, f"| source | {published.source} |", f"| licence of the published weights | {licence} |"]
-
-
-def _cell(area: Area) -> str:
-    if area.cell is None:
-        return "-"
-    return area.cell.tag if area.cell.remembers else "-"
-
-
-def _reads(spec: NetworkSpec, area: Area) -> str:
-    return ", ".join(c.source + ("" if c.kind == "feedforward" else f" ({c.kind})") for _, c in spec.inputs(area.name))
 
 
 def _presentation(presentation: Presentation) -> str:
