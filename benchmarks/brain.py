@@ -6,7 +6,7 @@
 
 PLS with 25 components: every time bin has features of its own, so that nothing can be shared between bins. The work
 goes bin by bin, each side in a process of its own (the peer's with its own python) that waits while the other works, on
-the same arrays and splits; a ratio is that of one bin, and the report gives median, smallest and largest over bins.
+the same arrays and splits; a ratio is that of one bin, and the report gives median, least and greatest over bins.
 Without `--peer` the other side does what Brain-Score's metric does, in plain loops over scikit-learn's PLSRegression
 and scipy's pearsonr. Then, ours alone: features that are the same in all bins (their products are shared), and ridge-CV
 on many features. Memory is the peak of the whole process, its libraries included.
@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measure import machine, ratios, spread
 
 Job = Callable[[dict[str, Any]], float | list[float]]
 
@@ -171,10 +171,6 @@ class Side:
         self.process.wait()
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "smallest": min(values), "largest": max(values)}
-
-
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     simulate(folder, options)
     other_name = "brainscore" if options.peer else "scikit-learn loops"
@@ -203,7 +199,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "pls, features of their own in each bin": {
             "ours_seconds_a_bin": spread([r["ours"]["seconds"] for r in rounds]),
             f"{other_name}_seconds_a_bin": spread([r["theirs"]["seconds"] for r in both]),
-            "times_faster": spread([r["theirs"]["seconds"] / r["ours"]["seconds"] for r in both]),
+            "times_faster": ratios([r["theirs"]["seconds"] for r in both], [r["ours"]["seconds"] for r in both]),
             "largest_score_difference": max(r["difference"] for r in both),
             "peak_mib": peaks,
         }
@@ -246,13 +242,13 @@ def main() -> None:
         serve(options.side, options.folder)
         return
     options.peer_bins = max(1, min(options.peer_bins or options.bins, options.bins))
+    here = machine(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options, Path(folder))
     sizes = {
         name: getattr(options, name) for name in ("stimuli", "features", "neuroids", "bins", "peer_bins", "splits")
     }
-    machine = {"processor": platform.processor() or platform.machine(), "threads": options.threads}
-    report = {"sizes": sizes, "machine": machine, "results": result}
+    report = {"sizes": sizes, "machine": here, "results": result}
     print(json.dumps(report, indent=1))
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n")

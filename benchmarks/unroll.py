@@ -14,9 +14,6 @@ on tensors of the same shapes, with nothing between them: the rate that no direc
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
 import subprocess
 import sys
 import time
@@ -24,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from measure import ForwardFn, forward_once, machine, model_options, ratios, spread, train_once, write
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import ventralstream as vs
@@ -31,7 +29,6 @@ from ventralstream.cost import cost
 from ventralstream.plan import Request, plan
 
 VARIANTS = ("naive", "direct", "planned", "compiled", "peer")
-ForwardFn = Callable[[torch.Tensor], torch.Tensor]
 
 
 def ours(name: str, variant: str, steps: int, size: int) -> ForwardFn:
@@ -75,20 +72,6 @@ def make(name: str, variant: str, args: argparse.Namespace) -> ForwardFn:
     return ours(name, variant, args.steps, args.size)
 
 
-def forward_once(run: ForwardFn, x: torch.Tensor) -> float:
-    begin = time.perf_counter()
-    with torch.no_grad():
-        run(x)
-    return time.perf_counter() - begin
-
-
-def train_once(run: ForwardFn, x: torch.Tensor) -> float:
-    target = torch.arange(len(x))
-    begin = time.perf_counter()
-    torch.nn.functional.cross_entropy(run(x).flatten(1), target).backward()
-    return time.perf_counter() - begin
-
-
 class ConvolutionLog(TorchDispatchMode):
     """Notes every convolution of a forward pass: shapes and arguments."""
 
@@ -116,11 +99,6 @@ def convolutions_alone(run: ForwardFn, x: torch.Tensor) -> Callable[[], None]:
                 operation(inputs[shape], inputs[weight], biases[weight[0]] if bias else None, *rest)
 
     return replay
-
-
-def spread(times: list[float]) -> dict[str, float]:
-    """Median, least and greatest."""
-    return {"median": statistics.median(times), "min": min(times), "max": max(times)}
 
 
 def peak_mib(name: str, variant: str, args: argparse.Namespace) -> float:
@@ -188,12 +166,10 @@ def measure(name: str, args: argparse.Namespace) -> dict:
         for v in variants:
             for base in ("peer", "naive"):
                 if base in variants and v != base:
-                    ratios = [b / a for a, b in zip(times[v], times[base], strict=True)]
-                    result[kind][v][f"times_faster_than_{base}"] = spread(ratios)
+                    result[kind][v][f"times_faster_than_{base}"] = ratios(times[base], times[v])
         if bare:
             result["convolutions_alone_s"] = spread(bare)
-            shares = [b / p for b, p in zip(bare, times["direct"], strict=True)]
-            result["share_of_the_convolutions_rate"] = spread(shares)
+            result["share_of_the_convolutions_rate"] = ratios(bare, times["direct"])
     counted, _ = cost(vs.model_spec(name, input_shape=(3, args.size, args.size)), args.steps, vs.Constant())
     result["flops"] = counted.to_json()
     result["planning_ms"] = spread(planning_ms(name, args.steps))
@@ -226,34 +202,21 @@ def report(name: str, r: dict) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = model_options(__doc__, ["rgc_shallow", "timedecay_shallow"], batch=4, out="unroll.json")
     parser.add_argument("--peer", default="", help="a PyTorchTNN checkout")
-    parser.add_argument("--models", nargs="+", default=["rgc_shallow", "timedecay_shallow"])
-    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--steps", type=int, default=16)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave the compiled variant out")
-    parser.add_argument("--out", default="unroll.json")
     parser.add_argument("--memory-of", choices=VARIANTS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.memory_of:
         memory_of(args)
         return
+    here = machine(args.threads)
     results = {}
     for name in args.models:
         results[name] = measure(name, args)
         report(name, results[name])
-    setting = {k: getattr(args, k) for k in ("batch", "steps", "size", "rounds", "threads")}
-    machine = {
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "processor": platform.processor(),
-    }
-    Path(args.out).write_text(json.dumps({"setting": setting, "machine": machine, "models": results}, indent=1))
-    print(f"\nwritten to {args.out}")
+    write(args, ("batch", "steps", "size", "rounds", "threads"), here, results)
 
 
 if __name__ == "__main__":

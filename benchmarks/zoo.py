@@ -11,26 +11,14 @@ installs: it is timed alone, as published (17 steps, logits only).
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from measure import ForwardFn, forward_once, machine, model_options, ratios, spread, train_once, write
 
 import ventralstream as vs
 from ventralstream.weights import load_cornet
-
-Model = Callable[[torch.Tensor], torch.Tensor]
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def official(path: str, name: str) -> torch.nn.Module:
@@ -49,25 +37,8 @@ def ours(name: str, state: dict[str, torch.Tensor] | None, compiled: bool, size:
     return net
 
 
-def call(model: torch.nn.Module) -> Model:
+def call(model: torch.nn.Module) -> ForwardFn:
     return (lambda x: model(x).output) if isinstance(model, vs.Network) else model
-
-
-def forward_once(model: torch.nn.Module, x: torch.Tensor) -> float:
-    model.eval()
-    with torch.no_grad():
-        begin = time.perf_counter()
-        call(model)(x)
-    return time.perf_counter() - begin
-
-
-def train_once(model: torch.nn.Module, x: torch.Tensor) -> float:
-    model.train()
-    model.zero_grad(set_to_none=True)
-    labels = torch.arange(len(x)) % 1000
-    begin = time.perf_counter()
-    F.cross_entropy(call(model)(x), labels).backward()
-    return time.perf_counter() - begin
 
 
 def measure(variants: dict[str, torch.nn.Module], x: torch.Tensor, rounds: int) -> dict[str, Any]:
@@ -76,14 +47,15 @@ def measure(variants: dict[str, torch.nn.Module], x: torch.Tensor, rounds: int) 
         times: dict[str, list[float]] = {v: [] for v in variants}
         for r in range(-2, rounds):  # two rounds to warm up
             for v, model in variants.items():
-                seconds = once(model, x)
+                model.train(kind == "training")
+                model.zero_grad(set_to_none=True)
+                seconds = once(call(model), x)
                 if r >= 0:
                     times[v].append(seconds / len(x))
         result[kind] = {v: {"s_per_image": spread(t)} for v, t in times.items()}
         for v in times:
             if "official" in times and v != "official":
-                ratios = [a / b for a, b in zip(times["official"], times[v], strict=True)]
-                result[kind][v]["times_faster_than_official"] = spread(ratios)
+                result[kind][v]["times_faster_than_official"] = ratios(times["official"], times[v])
     return result
 
 
@@ -124,27 +96,18 @@ def report(name: str, result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = model_options(__doc__, ["cornet_z", "cornet_rt", "cornet_s"], batch=8, out="zoo.json")
     parser.add_argument("--cornet", default="", help="a checkout of the official CORnet code")
-    parser.add_argument("--models", nargs="+", default=["cornet_z", "cornet_rt", "cornet_s"])
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave the compiled variant out")
     parser.add_argument("--no-rgc", dest="rgc", action="store_false", help="leave rgc_intermediate out")
-    parser.add_argument("--out", default="zoo.json")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    here = machine(args.threads)
     results = {name: compare(name, args) for name in args.models}
     if args.rgc:
         x = torch.randn(args.batch, 3, args.size, args.size)
         results["rgc_intermediate"] = measure({"planned": ours("rgc_intermediate", None, False, args.size)}, x, 3)
         report("rgc_intermediate", results["rgc_intermediate"])
-    setting = {k: getattr(args, k) for k in ("batch", "size", "rounds", "threads")}
-    machine = {"torch": torch.__version__, "python": platform.python_version(), "processor": platform.processor()}
-    Path(args.out).write_text(json.dumps({"setting": setting, "machine": machine, "models": results}, indent=1))
-    print(f"written to {args.out}")
+    write(args, ("batch", "size", "rounds", "threads"), here, results)
 
 
 if __name__ == "__main__":
