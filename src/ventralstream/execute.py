@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ventralstream.layers import winograd
+from ventralstream.layers import convolution
 from ventralstream.plan import LEAVES, Instruction, Program, Value
 
 Call = Callable[..., Any]
@@ -51,7 +51,7 @@ class Execution:
         self.env: dict[int, Any] = {}
         self.stacks: dict[tuple[int, ...], Any] = {}
         self.dropped: list[Tensor] = []
-        self.store = winograd.Store() if fast_convolutions else None
+        self.store = convolution.Store() if fast_convolutions else None
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         for instruction in self.program.instructions:
@@ -94,7 +94,7 @@ class Execution:
             None if a is None else self._operand(a, part, expand)
             for a, part in zip(instruction.args, parts, strict=True)
         ]
-        call = winograd.within(self.store, self.stage(value))
+        call = convolution.within(self.store, self.stage(value))
         if self.remat and torch.is_grad_enabled() and not (instruction.expand and count == 1):
             result = checkpoint(call, value.step, *args, use_reentrant=False)
         else:
@@ -104,8 +104,8 @@ class Execution:
             return
         if instruction.outs in self.program.stacks:
             self.stacks[instruction.outs] = result
-        for i, v in enumerate(instruction.outs):
-            self.env[v] = _map(lambda x: x.chunk(count)[i], result)  # noqa: B023
+        for v, part in zip(instruction.outs, _split(result, count), strict=True):
+            self.env[v] = part
 
     def _operand(self, values: tuple[int, ...], part: int | None, expand: int | None) -> Any:
         whole = self.stacks.get(values)
@@ -126,6 +126,14 @@ def _map(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
     if isinstance(tree, tuple):
         return tuple(_map(f, x) for x in tree)
     return f(tree) if isinstance(tree, Tensor) else tree
+
+
+def _split(tree: Any, count: int) -> list[Any]:
+    """As many parts of the batch; each tensor is split once, so that its gradient is put together once."""
+    if isinstance(tree, tuple):
+        parts = [_split(x, count) for x in tree]
+        return [tuple(part[i] for part in parts) for i in range(count)]
+    return list(tree.chunk(count)) if isinstance(tree, Tensor) else [tree] * count
 
 
 def _cat(trees: list[Any]) -> Any:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ventralstream.cells.base import Cell, Drive, State
 from ventralstream.cells.registry import register_cell
 from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
+from ventralstream.layers.convolution import convolve
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.specs import Conv, Norm, Shape
 from ventralstream.spec import CellSpec
@@ -29,7 +30,7 @@ class CORnetRCell(Cell):
         return (shape,)
 
     def update(self, drive: Drive, state: State, step: int) -> tuple[Tensor, State]:
-        h = torch.relu(self.norm(self.conv(drive[0] + state[0]), step))
+        h = torch.relu_(self.norm(self.conv(drive[0] + state[0]), step))
         return h, (h,)
 
 
@@ -99,11 +100,10 @@ class CORnetSCell(Cell):
         if self.rejoin is not None and not first:
             y = self.rejoin(x)
         elif self.conv1 is not None and self.norm1 is not None:
-            y = torch.relu(self.norm1(self.conv1(x), step))
-        # direct at every step: transforming these wide kernels costs more than their few steps gain by it
-        y = nn.functional.conv2d(y, self.conv2.conv.weight, None, self.spec.stride if first else 1, 1)
-        y = self.norm3(self.conv3(torch.relu(self.norm2(y, step))), step)
-        h = torch.relu(y if skip is None else y + skip)
+            y = torch.relu_(self.norm1(self.conv1(x), step))
+        y = convolve(y, self.conv2.conv.weight, None, self.spec.stride if first else 1, 1)
+        y = self.norm3(self.conv3(torch.relu_(self.norm2(y, step))), step)
+        h = torch.relu_(y if skip is None else y + skip)
         return h, (h,)
 
     def _project(self, x: Tensor) -> Tensor:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ventralstream.layers import winograd
+from ventralstream.layers.convolution import convolve
 from ventralstream.layers.specs import Conv, Padding, Pool, window_size
 
 
@@ -51,13 +50,7 @@ class Conv2d(nn.Module):
         """The convolution with this spec's padding and stride, but with other weights (some of its outputs, say)."""
         s = self.spec
         x, around = pad(x, s.kernel, s.stride, s.padding)
-        groups = x.shape[1] // weight.shape[1]
-        # compiled stages are direct: to leave their graphs here costs more than is gained
-        eager = not torch.compiler.is_compiling()
-        if eager and winograd.has_form(weight, s.stride, around, groups) and winograd.suits(x, weight):
-            y = winograd.convolve(x, weight)
-            return y if bias is None else y + bias.view(1, -1, 1, 1)
-        return F.conv2d(x, weight, bias, s.stride, around, groups=groups)
+        return convolve(x, weight, bias, s.stride, around, x.shape[1] // weight.shape[1])
 
 
 class Pool2d(nn.Module):

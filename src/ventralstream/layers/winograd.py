@@ -2,16 +2,14 @@
 
 Lavin and Gray 2016 (arXiv 1509.09308). The interpolation points (0, 1, -1, 1/2, -2, infinity) are those of Barabasz et
 al. 2020 (ACM TOMS 46:37): with them the error in float32 is that of the direct convolution of torch's CPU library (the
-tests compare both with float64). Torch's CPU library has direct convolutions only, and runs them at the processor's
+tests compare both with float64). Torch's CPU library has direct convolutions only, and runs them near the processor's
 limit; what is left is to multiply less.
 
-Transformed kernels are kept in a `Store`, whose life is one unroll: a kernel is transformed once for all its steps.
+All of stride 1 with one pixel of padding, channels last. `ventralstream.layers.convolution` says when.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -20,8 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _TILE, _WINDOW = 4, 6  # outputs and inputs of a tile, per axis
-_LEAST_TILES = 48  # with fewer the products of transformed kernels are too thin to gain anything
-_LEAST_PRODUCT = 128 * 128  # of input and output channels: with less the transforms cost what the products gain
 
 
 def _matrices() -> tuple[Tensor, Tensor, Tensor]:
@@ -45,88 +41,45 @@ def _matrices() -> tuple[Tensor, Tensor, Tensor]:
 _OUTPUT, _KERNEL, _WINDOWS = _matrices()
 
 
-class Store:
-    """Transformed kernels of one unroll."""
-
-    def __init__(self) -> None:
-        self._kept: dict[Any, tuple[Tensor, Tensor]] = {}
-
-    def kernel(self, weight: Tensor, flipped: bool = False) -> Tensor:
-        """The transform [36, C, K] of a kernel [K, C, 3, 3]; flipped, the one that takes gradients back: [36, K, C]."""
-        key = (weight.data_ptr(), weight.shape, weight.stride(), flipped)
-        if key not in self._kept:
-            w = weight.detach()
-            w = w.flip(2, 3).transpose(0, 1) if flipped else w
-            flat = w.permute(2, 3, 1, 0).reshape(9, -1)
-            transformed = torch.mm(_KERNEL.to(flat.dtype), flat).view(-1, w.shape[1], w.shape[0])
-            # the weight is kept too, so that no other tensor gets its address
-            self._kept[key] = (transformed, weight)
-        return self._kept[key][0]
-
-    def clear(self) -> None:
-        """Forgets all; they are made again if they are needed again."""
-        self._kept.clear()
+def tiles(x: Tensor) -> int:
+    """How many tiles cover the maps of x [B, C, H, W]."""
+    return int(x.shape[0]) * -(-x.shape[2] // _TILE) * -(-x.shape[3] // _TILE)
 
 
-_STORE: ContextVar[Store | None] = ContextVar("store", default=None)
+def transform(weight: Tensor) -> Tensor:
+    """A kernel [K, C, 3, 3] as `convolve` takes it: [36, C, K]."""
+    return _transform(weight, _KERNEL).transpose(1, 2)
 
 
-def within(store: Store | None, call: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, in which convolutions use this store; None makes them direct."""
-
-    def run(*args: Any) -> Any:
-        token = _STORE.set(store)
-        try:
-            return call(*args)
-        finally:
-            _STORE.reset(token)
-
-    return run
+def transform_back(weight: Tensor) -> Tensor:
+    """A kernel [K, C, 3, 3] as `convolve` takes it to carry gradients of the output to the input: [36, K, C]."""
+    return _transform(weight, _KERNEL.flip(1))
 
 
-def has_form(weight: Tensor, stride: int, around: int, groups: int) -> bool:
-    """Whether a convolution is of the form this is for, and has enough channels to gain by it."""
-    enough = weight.shape[0] * weight.shape[1] >= _LEAST_PRODUCT
-    return enough and weight.shape[2:] == (3, 3) and (stride, around, groups) == (1, 1, 1)
+def _transform(weight: Tensor, matrix: Tensor) -> Tensor:
+    k, c = weight.shape[:2]
+    return _times(matrix, weight.permute(0, 2, 3, 1).reshape(k, 9, c)).transpose(0, 1)
 
 
-def suits(x: Tensor, weight: Tensor) -> bool:
-    """Whether a convolution of that form can be done so here and now, and gains by it."""
-    if _STORE.get() is None or torch.is_autocast_enabled("cpu") or {x.dtype, weight.dtype} != {torch.float32}:
-        return False
-    tiles = x.shape[0] * -(-x.shape[2] // _TILE) * -(-x.shape[3] // _TILE)
-    return x.device.type == "cpu" and tiles >= _LEAST_TILES
+def convolve(x: Tensor, kernel: Tensor) -> Tensor:
+    """The convolution of x [B, C, H, W] with a transformed kernel [36, C, K]."""
+    batch, _, height, width = x.shape
+    rows, columns, channels = -(-height // _TILE), -(-width // _TILE), kernel.shape[2]
+    products = torch.bmm(_windows(x).transpose(0, 1), kernel)
+    pieces = _times(_OUTPUT, products.transpose(0, 1)).view(batch, rows, columns, _TILE, _TILE, channels)
+    y = pieces.transpose(2, 3).reshape(batch, rows * _TILE, columns * _TILE, channels)[:, :height, :width]
+    return y.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 
-def convolve(x: Tensor, weight: Tensor) -> Tensor:
-    """The convolution of x [B, C, H, W] with weight [K, C, 3, 3], stride 1, one pixel of padding around."""
-    store = _STORE.get()
-    result: Tensor = _Convolution.apply(x, weight, store or Store())
-    return result
+def gradient_products(x: Tensor, grad: Tensor) -> Tensor:
+    """What `kernel_gradient` makes the kernel's gradient of, [36, K, C]; of several steps it may be summed."""
+    return torch.bmm(_outputs(grad).permute(1, 2, 0), _windows(x).transpose(0, 1))
 
 
-class _Convolution(torch.autograd.Function):
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, store: Store) -> Tensor:
-        return _apply(x, store.kernel(weight))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Store], output: Tensor) -> None:
-        x, weight, ctx.store = inputs
-        ctx.save_for_backward(x, weight)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, weight = ctx.saved_tensors
-        into_x = into_weight = None
-        if ctx.needs_input_grad[0]:
-            into_x = _apply(grad, ctx.store.kernel(weight, flipped=True))
-        if ctx.needs_input_grad[1]:
-            products = torch.bmm(_windows(x).permute(1, 2, 0), _outputs(grad).transpose(0, 1))
-            into_kernel = _times(_KERNEL.T, products.transpose(0, 1))
-            into_weight = into_kernel.view(-1, 3, 3, weight.shape[0]).permute(3, 0, 1, 2)
-        return into_x, into_weight, None
+def kernel_gradient(products: Tensor) -> Tensor:
+    """The gradient of a kernel [K, C, 3, 3]."""
+    _, k, c = products.shape
+    return _times(_KERNEL.T, products.transpose(0, 1)).view(k, 3, 3, c).permute(0, 3, 1, 2)
 
 
 def _times(matrix: Tensor, batch: Tensor) -> Tensor:
@@ -134,20 +87,12 @@ def _times(matrix: Tensor, batch: Tensor) -> Tensor:
     return torch.bmm(matrix.to(batch.dtype).expand(len(batch), *matrix.shape), batch)
 
 
-def _apply(x: Tensor, kernel: Tensor) -> Tensor:
-    batch, _, height, width = x.shape
-    rows, columns, channels = -(-height // _TILE), -(-width // _TILE), kernel.shape[2]
-    products = torch.bmm(_windows(x).transpose(0, 1), kernel)
-    tiles = _times(_OUTPUT, products.transpose(0, 1)).view(batch, rows, columns, _TILE, _TILE, channels)
-    y = tiles.transpose(2, 3).reshape(batch, rows * _TILE, columns * _TILE, channels)
-    return y[:, :height, :width].permute(0, 3, 1, 2)
-
-
 def _windows(x: Tensor) -> Tensor:
     """The transformed overlapping windows of x: [B * tiles, 36, C]."""
     batch, channels, height, width = x.shape
     rows, columns = -(-height // _TILE), -(-width // _TILE)
     x = F.pad(x, (1, columns * _TILE - width + 1, 1, rows * _TILE - height + 1))
+    x = x.contiguous(memory_format=torch.channels_last)
     b, c, h, w = x.stride()
     size = (batch, rows, columns, _WINDOW, _WINDOW, channels)
     windows = x.as_strided(size, (b, _TILE * h, _TILE * w, h, w, c), x.storage_offset())
@@ -159,5 +104,5 @@ def _outputs(grad: Tensor) -> Tensor:
     batch, channels, height, width = grad.shape
     rows, columns = -(-height // _TILE), -(-width // _TILE)
     grad = F.pad(grad, (0, columns * _TILE - width, 0, rows * _TILE - height))
-    tiles = grad.view(batch, channels, rows, _TILE, columns, _TILE).permute(0, 2, 4, 3, 5, 1)
-    return _times(_OUTPUT.T, tiles.reshape(-1, _TILE**2, channels))
+    pieces = grad.view(batch, channels, rows, _TILE, columns, _TILE).permute(0, 2, 4, 3, 5, 1)
+    return _times(_OUTPUT.T, pieces.reshape(-1, _TILE**2, channels))

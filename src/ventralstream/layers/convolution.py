@@ -1,0 +1,246 @@
+"""Convolutions inside an unroll on a CPU: each in the form that is fastest, sharing over steps what can be shared.
+
+There are three forms, equal to the precision of the numbers' type: torch's own, Winograd's (`layers.winograd`), and a
+product of matrices (`layers.product`). A kernel is applied at many steps of one unroll: it is transformed once for all
+of them, and where it is large its gradient is made once, from what all its steps gave.
+
+The bounds below were found by timing the kernels of the registered models on two cores with AVX-512.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ventralstream.layers import product, winograd
+
+Form = Literal["torch", "winograd", "product"]
+Geometry = tuple[int, int, int]  # stride, padding, groups
+
+_WINOGRAD_CHANNELS = 2**14  # in times out: with fewer the transforms cost what the products gain
+_WINOGRAD_TILES = 48  # with fewer the products of transformed kernels are too thin to gain anything
+_PRODUCT_CHANNELS = 2**20  # in times out: above, torch's own spends its time reordering the kernel
+_PRODUCT_CHANNELS_OF_GRADIENT = 2**15  # the same for the kernel's gradient
+
+
+class Store:
+    """What the convolutions of one unroll share."""
+
+    def __init__(self) -> None:
+        self._kernels: dict[Any, tuple[Tensor, Tensor]] = {}
+        self._shared: dict[Any, tuple[Tensor, KernelGradient]] = {}
+
+    def kernel(self, weight: Tensor, back: bool = False) -> Tensor:
+        """The kernel transformed for Winograd's form, and with `back` for carrying gradients back."""
+        key = (*_key(weight), back)
+        if key not in self._kernels:
+            w = weight.detach()
+            # the weight is kept too, so that no other tensor gets its address
+            self._kernels[key] = (winograd.transform_back(w) if back else winograd.transform(w), weight)
+        return self._kernels[key][0]
+
+    def shared(self, weight: Tensor, geometry: Geometry) -> tuple[Tensor, KernelGradient]:
+        """The kernel as all steps see it, and what sums their gradients."""
+        key = (*_key(weight), geometry)
+        if key not in self._shared:
+            gradient = KernelGradient(weight.detach(), geometry)
+            self._shared[key] = (_Shared.apply(weight, gradient), gradient)
+        return self._shared[key]
+
+    def clear(self) -> None:
+        """Forgets all; it is made again if it is needed again."""
+        self._kernels.clear()
+        self._shared.clear()
+
+
+_STORE: ContextVar[Store | None] = ContextVar("store", default=None)
+
+
+def within(store: Store | None, call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, in which convolutions use this store; with None they are torch's own."""
+
+    def run(*args: Any) -> Any:
+        token = _STORE.set(store)
+        try:
+            return call(*args)
+        finally:
+            _STORE.reset(token)
+
+    return run
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, groups: int = 1) -> Tensor:
+    """F.conv2d; inside an unroll on a CPU in the form that is fastest (compiled stages: for inference only)."""
+    geometry = (stride, padding, groups)
+    if x.device.type != "cpu" or groups > 1 or torch.is_autocast_enabled("cpu"):
+        return F.conv2d(x, weight, bias, stride, padding, groups=groups)
+    form, learns = _form(x, weight, geometry), torch.is_grad_enabled() and weight.requires_grad
+    y: Tensor
+    if torch.compiler.is_compiling():
+        if form == "torch" or torch.is_grad_enabled():
+            return F.conv2d(x, weight, bias, stride, padding)
+        y = _opaque(x, weight, stride, padding, form)
+    else:
+        store = _STORE.get()
+        if store is None or (
+            form == "torch" and not (learns and _form(x, weight, geometry, of_gradient=True) != "torch")
+        ):
+            return F.conv2d(x, weight, bias, stride, padding)
+        shared, gradient = store.shared(weight, geometry) if learns else (weight, None)
+        y = _Convolution.apply(x, shared, geometry, form, store, gradient)
+    return y if bias is None else y + bias.view(1, -1, 1, 1)
+
+
+@torch.library.custom_op("ventralstream::convolve", mutates_args=())
+def _opaque(x: Tensor, weight: Tensor, stride: int, padding: int, form: str) -> Tensor:
+    """What a compiled graph calls."""
+    store = _STORE.get()
+    return (
+        F.conv2d(x, weight, None, stride, padding) if store is None else _apply(x, weight, stride, padding, form, store)
+    )
+
+
+@_opaque.register_fake
+def _(x: Tensor, weight: Tensor, stride: int, padding: int, form: str) -> Tensor:
+    return F.conv2d(x, weight, None, stride, padding).contiguous(memory_format=torch.channels_last)
+
+
+def _apply(x: Tensor, weight: Tensor, stride: int, padding: int, form: str, store: Store) -> Tensor:
+    if form == "winograd":
+        return winograd.convolve(x, store.kernel(weight))
+    if form == "product":
+        return product.convolve(x, weight, stride, padding)
+    return F.conv2d(x, weight, None, stride, padding)
+
+
+def _form(x: Tensor, weight: Tensor, geometry: Geometry, of_gradient: bool = False) -> Form:
+    """The form to use, or to use for the kernel's gradient."""
+    channels = weight.shape[0] * weight.shape[1]
+    fits = weight.shape[2:] == (3, 3) and geometry == (1, 1, 1) and x.dtype == torch.float32
+    if fits and channels >= _WINOGRAD_CHANNELS and winograd.tiles(x) >= _WINOGRAD_TILES:
+        return "winograd"
+    least = _PRODUCT_CHANNELS_OF_GRADIENT if of_gradient else _PRODUCT_CHANNELS
+    return "product" if channels >= least else "torch"
+
+
+def _key(weight: Tensor) -> Any:
+    return weight.data_ptr(), weight.shape, weight.stride()
+
+
+class KernelGradient:
+    """Sums a kernel's gradient over the steps of one backward pass.
+
+    Pairs of an input and its output's gradient wait until they hold as many numbers as the kernel, so that a large
+    kernel is gone through once for several steps.
+    """
+
+    def __init__(self, weight: Tensor, geometry: Geometry) -> None:
+        self.weight, self.geometry = weight, geometry
+        self._begin(None)
+
+    def _begin(self, backward_pass: int | None) -> None:
+        self.backward_pass = backward_pass
+        self.waiting: list[tuple[Tensor, Tensor]] = []
+        self.products: Tensor | None = None
+        self.total: Tensor | None = None
+
+    def add(self, x: Tensor, grad: Tensor) -> None:
+        """Takes what one step gives."""
+        # an earlier backward pass may have ended without asking for this kernel's gradient
+        if (now := torch._C._current_graph_task_id()) != self.backward_pass:
+            self._begin(now)
+        self.waiting.append((x, grad))
+        if sum(a.numel() + b.numel() for a, b in self.waiting) >= self.weight.numel():
+            self._sum()
+
+    def take(self) -> Tensor | None:
+        """The sum, and forgets it."""
+        self._sum()
+        total = self.total
+        if self.products is not None:
+            found = winograd.kernel_gradient(self.products)
+            total = found if total is None else total.add_(found)
+        self._begin(None)
+        return total
+
+    def _sum(self) -> None:
+        by_size: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
+        for x, grad in self.waiting:
+            by_size.setdefault(x.shape[2:], []).append((x, grad))
+        self.waiting = []
+        for pairs in by_size.values():
+            xs, grads = zip(*pairs, strict=True)
+            self._add(*((xs[0], grads[0]) if len(xs) == 1 else (torch.cat(xs), torch.cat(grads))))
+
+    def _add(self, x: Tensor, grad: Tensor) -> None:
+        form = _form(x, self.weight, self.geometry, of_gradient=True)
+        if form == "winograd":
+            found = winograd.gradient_products(x, grad)
+            self.products = found if self.products is None else self.products.add_(found)
+            return
+        stride, padding, _ = self.geometry
+        if form == "product":
+            found = product.kernel_gradient(x, grad, self.weight, stride, padding)
+        else:
+            found = _torch_backward(x, self.weight, grad, self.geometry)[1]
+        self.total = found if self.total is None else self.total.add_(found)
+
+
+def _torch_backward(x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, of_input: bool = False) -> Any:
+    stride, padding, groups = geometry
+    sides, mask = ([stride] * 2, [padding] * 2, [1, 1]), [of_input, not of_input, False]
+    return torch.ops.aten.convolution_backward(grad, x, weight, None, *sides, False, [0, 0], groups, mask)
+
+
+class _Shared(torch.autograd.Function):
+    """The same kernel; its gradient is what `KernelGradient` has summed once all steps have given theirs."""
+
+    @staticmethod
+    def forward(weight: Tensor, gradient: KernelGradient) -> Tensor:
+        return weight.view_as(weight)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, KernelGradient], output: Tensor) -> None:
+        ctx.gradient = inputs[1]
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None]:
+        return ctx.gradient.take(), None
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        x: Tensor, weight: Tensor, geometry: Geometry, form: Form, store: Store, gradient: KernelGradient | None
+    ) -> Tensor:
+        return _apply(x, weight, *geometry[:2], form, store)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, weight, ctx.geometry, ctx.form, ctx.store, ctx.gradient = inputs
+        ctx.save_for_backward(x, weight)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        stride, padding, _ = ctx.geometry
+        into_x = None
+        if ctx.gradient is not None:
+            ctx.gradient.add(x, grad)
+        if not ctx.needs_input_grad[0]:
+            pass
+        elif ctx.form == "winograd":
+            into_x = winograd.convolve(grad, ctx.store.kernel(weight, back=True))
+        elif ctx.form == "product":
+            into_x = product.input_gradient(grad, weight, x, stride, padding)
+        else:
+            into_x = _torch_backward(x, weight, grad, ctx.geometry, of_input=True)[0]
+        return into_x, None, None, None, None, None

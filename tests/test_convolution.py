@@ -1,0 +1,172 @@
+"""The forms of a convolution: as exact as torch's own, with exact gradients, also of a kernel used at many steps."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import ventralstream as vs
+from ventralstream.layers import convolution, product, winograd
+
+SIZES = [(8, 8), (7, 13), (4, 5), (28, 28)]
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch):
+    """Makes every convolution take a form other than torch's, whatever its size."""
+
+    def choose(form: str) -> None:
+        def chosen(x, weight, geometry, of_gradient=False):
+            fits = weight.shape[2:] == (3, 3) and geometry == (1, 1, 1)
+            return form if form != "winograd" or fits else "product"
+
+        monkeypatch.setattr(convolution, "_form", chosen)
+
+    return choose
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_winograd_equals_the_direct_convolution_and_its_gradients_in_float64(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, *size, dtype=torch.double).requires_grad_()
+    w = torch.randn(6, 5, 3, 3, dtype=torch.double).requires_grad_()
+    direct = F.conv2d(x, w, padding=1)
+    grad = torch.randn_like(direct)
+    into_x, into_w = torch.autograd.grad(direct, (x, w), grad)
+    with torch.no_grad():
+        torch.testing.assert_close(winograd.convolve(x, winograd.transform(w)), direct)
+        torch.testing.assert_close(winograd.convolve(grad, winograd.transform_back(w)), into_x)
+        torch.testing.assert_close(winograd.kernel_gradient(winograd.gradient_products(x, grad)), into_w)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (5, 2, 0), (4, 3, 2)]
+)
+@pytest.mark.parametrize("chunk", [1, 2**24])
+def test_product_equals_the_direct_convolution_and_its_gradients(
+    size: tuple[int, int], kernel: int, stride: int, padding: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if min(size) + 2 * padding < kernel:
+        return
+    monkeypatch.setattr(product, "_CHUNK", chunk)
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, *size, dtype=torch.double).requires_grad_()
+    w = torch.randn(6, 5, kernel, kernel, dtype=torch.double).requires_grad_()
+    direct = F.conv2d(x, w, stride=stride, padding=padding)
+    grad = torch.randn_like(direct)
+    into_x, into_w = torch.autograd.grad(direct, (x, w), grad)
+    with torch.no_grad():
+        torch.testing.assert_close(product.convolve(x, w, stride, padding), direct)
+        torch.testing.assert_close(product.input_gradient(grad, w, x, stride, padding), into_x)
+        torch.testing.assert_close(product.kernel_gradient(x, grad, w, stride, padding), into_w)
+
+
+@pytest.mark.parametrize("channels", [64, 256])
+def test_float32_errors_are_those_of_the_direct_convolution(channels: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, channels, 28, 28).to(memory_format=torch.channels_last)
+    w = torch.randn(2 * channels, channels, 3, 3) / (9 * channels) ** 0.5
+    exact = F.conv2d(x.double(), w.double(), padding=1)
+    for found in (winograd.convolve(x, winograd.transform(w)), product.convolve(x, w, 1, 1)):
+        assert (found - exact).abs().max() < 3e-5, "outputs have unit variance; the references' tolerance is 1e-4"
+
+
+@pytest.mark.parametrize("form", ["winograd", "product"])
+@pytest.mark.parametrize("remat", [False, True])
+def test_a_network_has_the_same_gradients_in_every_form(form: str, remat: bool, always) -> None:
+    net = vs.create_model("cornet_s", seed=0, input_shape=(3, 32, 32), num_classes=5, scale=1).double()
+    x = torch.randn(3, 3, 32, 32, dtype=torch.double, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    results = []
+    for fast in (True, False):
+        net.fast_convolutions = fast
+        always(form)
+        loss = net.train()(x, remat=remat and fast).output.square().mean()
+        results.append((loss, *torch.autograd.grad(loss, [x, *net.parameters()])))
+    torch.testing.assert_close(*results)
+
+
+def test_large_kernels_take_other_forms_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds themselves: all three forms occur in CORnet-S, and its outputs and gradients are the direct ones."""
+    seen = set()
+    choose = convolution._form
+
+    def spy(x, weight, geometry, of_gradient=False):
+        form = choose(x, weight, geometry, of_gradient)
+        seen.add((form, of_gradient))
+        return form
+
+    monkeypatch.setattr(convolution, "_form", spy)
+    net = vs.create_model("cornet_s", seed=0, input_shape=(3, 64, 64), num_classes=5).eval()
+    x = torch.randn(13, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    results = []
+    for fast in (True, False):
+        net.fast_convolutions = fast
+        loss = net(x).output.square().mean()
+        results.append((loss, *torch.autograd.grad(loss, list(net.parameters()))))
+    assert seen == set(itertools.product(("torch", "winograd", "product"), (False, True)))
+    for a, b in zip(*results, strict=True):
+        assert (a - b).norm() < 1e-3 * b.norm()
+
+
+def _kernel_used_twice(always) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    always("product")
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, 6, 6, dtype=torch.double).requires_grad_()
+    w = torch.randn(4, 4, 3, 3, dtype=torch.double).requires_grad_()
+
+    def step(y):
+        return convolution.convolve(y, w, None, 1, 1).tanh()
+
+    call = convolution.within(convolution.Store(), step)
+    return x, w, call(call(x))
+
+
+def test_gradients_of_parts_of_a_graph_and_of_a_graph_used_again(always) -> None:
+    x, w, y = _kernel_used_twice(always)
+    direct = F.conv2d(F.conv2d(x, w, padding=1).tanh(), w, padding=1).tanh()
+    expected_x, expected_w = torch.autograd.grad(direct.square().sum(), (x, w))
+    loss = y.square().sum()
+    # without the kernel: what was collected for it must not enter the next pass
+    torch.testing.assert_close(torch.autograd.grad(loss, x, retain_graph=True)[0], expected_x)
+    for _ in range(2):
+        torch.testing.assert_close(torch.autograd.grad(loss, w, retain_graph=True)[0], expected_w)
+    loss.backward()
+    torch.testing.assert_close((x.grad, w.grad), (expected_x, expected_w))
+
+
+def test_a_kernel_that_is_not_trained_gets_no_gradient(always) -> None:
+    always("product")
+    x = torch.randn(2, 4, 6, 6, dtype=torch.double).requires_grad_()
+    w = torch.randn(4, 4, 3, 3, dtype=torch.double)
+    y = convolution.within(convolution.Store(), convolution.convolve)(x, w, torch.ones(4, dtype=torch.double), 1, 1)
+    direct = F.conv2d(x, w, torch.ones(4, dtype=torch.double), padding=1)
+    torch.testing.assert_close(y, direct)
+    grads = [torch.autograd.grad(z.square().sum(), x)[0] for z in (y, direct)]
+    torch.testing.assert_close(*grads)
+
+
+@torch.no_grad()
+def test_compiled_stages_use_the_fast_forms_for_inference(always) -> None:
+    always("winograd")
+    net = vs.create_model("cornet_s", seed=0, input_shape=(3, 32, 32), num_classes=5, scale=1).eval()
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = net(x).output
+    calls = []
+    apply = convolution._apply
+
+    def counted(*args):
+        calls.append(args[-2])
+        return apply(*args)
+
+    always("winograd")
+    convolution._apply = counted
+    try:
+        net.compile(backend="eager")
+        torch.testing.assert_close(net(x).output, expected)
+    finally:
+        convolution._apply = apply
+    assert "winograd" in calls
