@@ -150,7 +150,7 @@ def test_a_run_is_not_overwritten_and_not_changed(run, ventral):
 
 def test_evaluation_refuses_in_one_sentence(tmp_path, run, ventral):
     for options, message in (
-        ([tmp_path / "nowhere"], "is not a training run: there is no such folder"),
+        ([tmp_path / "nowhere"], "neither a training run nor a saved network: there is no such folder"),
         ([run, "--steps", 0], "steps is 0"),
         ([run, "--readout", "lst"], "did you mean 'last'"),
         ([run, "--threshold", 1.5], "between 0 and 1"),

@@ -1,9 +1,10 @@
-"""`ventral evaluate`: a trained network's accuracy at every step, and with early answers."""
+"""`ventral evaluate`: a network's accuracy at every step, and with early answers."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,24 +17,28 @@ from ventralstream.jsonable import make, spec_class, tags
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from torch import Tensor
 
     from ventralstream.data import FolderSet, MemorySet
     from ventralstream.readout import Readout
+    from ventralstream.spec import NetworkSpec
     from ventralstream.training.folder import RunFolder
 
 
-RUN = typer.Argument(help="Folder of a training run.")
+MODEL = typer.Argument(
+    help="Folder of a training run, or of a saved network (`ventral convert`, `save_network`), which needs --data."
+)
 
 
 def evaluate(
-    run: Path = RUN,
+    model: Path = MODEL,
     steps: int | None = typer.Option(
-        None, help="Steps to unroll for, also more than in training.", show_default="as in training"
+        None, help="Steps to unroll for, also more than in training.", show_default="the model's"
     ),
     readout: str | None = typer.Option(
         None,
         help="How a decision is made of all steps: last, mean, max_confidence, threshold or per_step.",
-        show_default="as in training",
+        show_default="the model's",
     ),
     threshold: float | None = typer.Option(
         None, help="Also answer early: at the first step with a confidence of so much (0 to 1)."
@@ -41,16 +46,21 @@ def evaluate(
     data: str | None = typer.Option(
         None,
         help="Image set, with the same classes: cifar10, cifar100, folder or scenes.",
-        show_default="as in training",
+        show_default="a run's own",
     ),
-    root: str | None = typer.Option(None, help="Folder that holds the image set.", show_default="as in training"),
+    root: str | None = typer.Option(None, help="Folder that holds the image set.", show_default="a run's own"),
     subset: int | None = typer.Option(None, help="Take only so many images.", show_default="all"),
     batch_size: int = typer.Option(250, help="Images at a time."),
     threads: int | None = typer.Option(None, help="Processor threads to use.", show_default="torch's choice"),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
     config: Path | None = CONFIG,
 ) -> None:
-    """Measure a trained network's accuracy at every step, on the images held out of its training."""
+    """Measure a network's accuracy at every step, on the images held out of its training.
+
+    A run knows its images and classes. A saved network is shown those of --data, at the size and with the mean and
+    standard deviation of its spec. Its logits are those of the set's classes in their order, unless its
+    provenance.json names its classes.
+    """
     from rich.console import Console
 
     if threshold is not None and not 0 <= threshold <= 1:
@@ -61,21 +71,25 @@ def evaluate(
 
     from ventralstream.data import Loader
     from ventralstream.evaluation import accuracy_per_step, early_exit
-    from ventralstream.training.folder import open_run
+    from ventralstream.training.folder import RECIPE, open_run
+    from ventralstream.training.recipe import Place
+    from ventralstream.weights import load_network
 
-    folder = open_run(run)
+    _check_folder(model)
+    run = open_run(model) if (model / RECIPE).is_file() else None
     if threads is not None:
         torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = folder.load_network().to(device)
-    images = _held_out(folder, data, root, subset)
-    loader = Loader(images, batch_size, train=False, device=device, workers=folder.place.workers)
+    network = load_network(model).to(device)
+    images = _chosen(model, network.spec, data, root, subset) if run is None else _held_out(run, data, root, subset)
+    workers = (Place() if run is None else run.place).workers
+    loader = Loader(images, batch_size, train=False, device=device, workers=workers)
     found = accuracy_per_step(network, loader, steps, how)
     early = None if threshold is None else early_exit(network, loader, threshold, steps)
 
-    trained = network.spec.steps
+    trained = None if run is None else network.spec.steps
     if as_json:
-        result: dict[str, Any] = {"run": str(run), "data": images.info.name, "trained_steps": trained}
+        result: dict[str, Any] = {"model": str(model), "data": images.info.name, "trained_steps": trained}
         result |= dataclasses.asdict(found)
         if early is not None:
             result["early_exit"] = dataclasses.asdict(early)
@@ -119,23 +133,77 @@ def readout_of(name: str) -> Readout:
     return readout
 
 
-def _held_out(folder: RunFolder, data: str | None, root: str | None, subset: int | None) -> MemorySet | FolderSet:
-    """The images to evaluate on, preprocessed as in the training."""
+def _check_folder(model: Path) -> None:
+    """Raises VentralError if there is no such folder; a registered name alone has no weights to evaluate."""
+    from ventralstream.models import list_models
+
+    if model.is_dir():
+        return
+    if str(model) in list_models():
+        raise VentralError(
+            f"the registered model '{model}' has untrained weights; expected the folder of a run or of a saved network"
+        )
+    raise VentralError(f"'{model}' is neither a training run nor a saved network: there is no such folder")
+
+
+def _held_out(run: RunFolder, data: str | None, root: str | None, subset: int | None) -> MemorySet | FolderSet:
+    """The images to evaluate a run on, preprocessed as in the training."""
     from ventralstream.data import load_set
 
-    recipe, trained = folder.recipe, folder.data
+    recipe, trained = run.recipe, run.data
     name = data or recipe.data
     same = name == recipe.data
     images = load_set(
         name,
-        root or (folder.place.root if same else None),
+        root or (run.place.root if same else None),
         "val",
         size=None if name.startswith("cifar") else trained.preprocessing.size,
         subset=subset or (recipe.val_subset if same else None),
     )
     if images.info.classes != trained.classes:
         raise VentralError(
-            f"'{folder.path}' was trained on the classes of '{trained.name}', those of '{name}' are others:"
+            f"'{run.path}' was trained on the classes of '{trained.name}', those of '{name}' are others:"
             f" {', '.join(images.info.classes[:3])}, ..."
         )
     return dataclasses.replace(images, info=images.info.replace(preprocessing=trained.preprocessing))
+
+
+def _chosen(
+    folder: Path, spec: NetworkSpec, data: str | None, root: str | None, subset: int | None
+) -> MemorySet | FolderSet:
+    """The images to evaluate a saved network on, at its size and normalised as it wants them."""
+    from ventralstream.data import SETS, MemorySet, load_set
+
+    if data is None:
+        raise VentralError(f"'{folder}' is a saved network, not a run: name its images with --data ({', '.join(SETS)})")
+    channels, height, width = spec.input_shape
+    if height != width:
+        raise VentralError(f"'{spec.name}' takes images of {height} x {width} pixels; image sets have square ones")
+    images = load_set(data, root, "val", size=None if data.startswith("cifar") else height, subset=subset)
+    if isinstance(images, MemorySet) and images.images.shape[1] != channels:
+        raise VentralError(
+            f"'{spec.name}' takes images of {channels} channels, those of '{data}' have {images.images.shape[1]}"
+        )
+    preprocessing = images.info.preprocessing.replace(mean=spec.mean, std=spec.std)
+    numbers = _class_numbers(folder, spec, images.info.classes, data)
+    info = images.info.replace(preprocessing=preprocessing)
+    return dataclasses.replace(images, info=info, labels=numbers[images.labels])
+
+
+def _class_numbers(folder: Path, spec: NetworkSpec, classes: tuple[str, ...], data: str) -> Tensor:
+    """Of each class of a set, which of the network's logits is its."""
+    import torch
+
+    from ventralstream.weights.convert import class_names
+
+    known, (count,) = class_names(folder), spec.shapes().output[spec.readout_area]
+    # ImageNet's folders are usually named by WordNet's numbers, whose order is that of its classes.
+    by_order = not known or all(re.fullmatch(r"n\d{8}", name) for name in classes)
+    if by_order and len(classes) != count:
+        raise VentralError(f"'{folder}' tells {count} classes apart, '{data}' has {len(classes)}")
+    if by_order:
+        return torch.arange(count)
+    for name in classes:
+        if name not in known:
+            raise unknown("class", name, known, f" of the network in '{folder}'")
+    return torch.tensor([known.index(name) for name in classes])

@@ -92,6 +92,21 @@ def convert(source: str | Path, model: str, out: str | Path, num_classes: int = 
     return network.eval()
 
 
+def class_names(folder: str | Path) -> tuple[str, ...]:
+    """The names of a saved network's classes, from its `provenance.json`; empty if they are not known.
+
+    Raises:
+        VentralError: if the file is broken.
+    """
+    path = Path(folder) / PROVENANCE_FILE
+    if not path.is_file():
+        return ()
+    try:
+        return tuple(map(str, json.loads(path.read_text())["class_names"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VentralError(f"'{path}' does not tell the names of the classes ({error!r})") from None
+
+
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a torch checkpoint or safetensors file; a training checkpoint's are those under "state_dict".
 
