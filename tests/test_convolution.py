@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import sys
 
 import pytest
 import torch
@@ -89,27 +89,42 @@ def test_a_network_has_the_same_gradients_in_every_form(form: str, remat: bool, 
     torch.testing.assert_close(*results)
 
 
-def test_large_kernels_take_other_forms_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bounds themselves: all three forms occur in CORnet-S, and its outputs and gradients are the direct ones."""
-    seen = set()
+@pytest.mark.parametrize(
+    ("channels", "size", "stride", "forms"),
+    [
+        (16, 8, 1, {("torch", False)}),  # torch's gradient too: the whole convolution is left to torch
+        (128, 28, 1, {("winograd", False), ("winograd", True)}),
+        (128, 28, 2, {("torch", False)}),
+        (256, 8, 2, {("torch", False), ("product", True)}),
+        (1024, 4, 2, {("product", False), ("product", True)}),
+    ],
+)
+def test_the_sizes_choose_the_form(
+    channels: int, size: int, stride: int, forms: set[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = set()
     choose = convolution._form
 
-    def spy(x, weight, geometry, of_gradient=False):
-        form = choose(x, weight, geometry, of_gradient)
-        seen.add((form, of_gradient))
+    def spy(*args, of_gradient: bool = False):
+        form = choose(*args, of_gradient=of_gradient)
+        if not of_gradient or sys._getframe(1).f_code.co_name == "_add":
+            taken.add((form, of_gradient))
         return form
 
     monkeypatch.setattr(convolution, "_form", spy)
-    net = vs.create_model("cornet_s", seed=0, input_shape=(3, 64, 64), num_classes=5).eval()
-    x = torch.randn(13, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    results = []
-    for fast in (True, False):
-        net.fast_convolutions = fast
-        loss = net(x).output.square().mean()
-        results.append((loss, *torch.autograd.grad(loss, list(net.parameters()))))
-    assert seen == set(itertools.product(("torch", "winograd", "product"), (False, True)))
-    for a, b in zip(*results, strict=True):
-        assert (a - b).norm() < 1e-3 * b.norm()
+    torch.manual_seed(0)
+    x = torch.randn(3, channels, size, size).to(memory_format=torch.channels_last).requires_grad_()
+    w = (torch.randn(channels, channels, 3, 3) / channels**0.5).requires_grad_()
+    found = convolution.within(convolution.Store(), convolution.convolve)(x, w, None, stride, 1)
+    direct = F.conv2d(x, w, None, stride, 1)
+    grad = torch.randn_like(direct)
+    for a, b in zip(
+        (found, *torch.autograd.grad(found, (x, w), grad)),
+        (direct, *torch.autograd.grad(direct, (x, w), grad)),
+        strict=True,
+    ):
+        assert (a - b).norm() < 1e-5 * b.norm()
+    assert taken == forms
 
 
 def _kernel_used_twice(always) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -149,24 +164,35 @@ def test_a_kernel_that_is_not_trained_gets_no_gradient(always) -> None:
     torch.testing.assert_close(*grads)
 
 
-@torch.no_grad()
-def test_compiled_stages_use_the_fast_forms_for_inference(always) -> None:
-    always("winograd")
-    net = vs.create_model("cornet_s", seed=0, input_shape=(3, 32, 32), num_classes=5, scale=1).eval()
-    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    expected = net(x).output
-    calls = []
-    apply = convolution._apply
+@pytest.mark.parametrize("form", ["winograd", "product"])
+@pytest.mark.parametrize("learns", [False, True])
+def test_compiled_stages_use_the_other_forms_too(form: str, learns: bool, always, monkeypatch) -> None:
+    used = []
+    forward = convolution._forward
 
     def counted(*args):
-        calls.append(args[-2])
-        return apply(*args)
+        used.append(args[-2])
+        return forward(*args)
 
-    always("winograd")
-    convolution._apply = counted
-    try:
-        net.compile(backend="eager")
-        torch.testing.assert_close(net(x).output, expected)
-    finally:
-        convolution._apply = apply
-    assert "winograd" in calls
+    monkeypatch.setattr(convolution, "_forward", counted)
+    always(form)
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, 6, 6, dtype=torch.double).requires_grad_(learns)
+    w = torch.randn(4, 4, 3, 3, dtype=torch.double).requires_grad_(learns)
+
+    def step(y):
+        return convolution.convolve(y.tanh(), w, torch.ones(4, dtype=torch.double), 1, 1).tanh()
+
+    results = []
+    for call in (step, torch.compile(step, backend="aot_eager")):
+        y = call(call(x))
+        results.append((y, *(torch.autograd.grad(y.square().sum(), (x, w)) if learns else ())))
+    torch.testing.assert_close(*results)
+    assert used == [form, form]
+
+
+def test_what_compiled_graphs_call_is_a_proper_operator() -> None:
+    x = torch.randn(2, 4, 6, 6, dtype=torch.double).to(memory_format=torch.channels_last).requires_grad_()
+    w = torch.randn(3, 4, 3, 3, dtype=torch.double).to(memory_format=torch.channels_last).requires_grad_()
+    for stride, form in ((1, "winograd"), (2, "product"), (1, "torch")):
+        torch.library.opcheck(convolution._in_graph, (x, w, stride, 1, form))

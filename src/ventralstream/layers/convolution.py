@@ -75,47 +75,27 @@ def within(store: Store | None, call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, groups: int = 1) -> Tensor:
-    """F.conv2d; inside an unroll on a CPU in the form that is fastest (compiled stages: for inference only)."""
-    geometry = (stride, padding, groups)
-    if x.device.type != "cpu" or groups > 1 or torch.is_autocast_enabled("cpu"):
+    """F.conv2d; inside an unroll, and in compiled stages, on a CPU in the form that is fastest."""
+    compiling = torch.compiler.is_compiling()
+    store = None if compiling else _STORE.get()
+    geometry, learns = (stride, padding, groups), torch.is_grad_enabled() and weight.requires_grad
+    if not (compiling or store) or not _has_choice(x, weight, geometry, learns):
         return F.conv2d(x, weight, bias, stride, padding, groups=groups)
-    form, learns = _form(x, weight, geometry), torch.is_grad_enabled() and weight.requires_grad
+    form = _form(x, weight, geometry)
     y: Tensor
-    if torch.compiler.is_compiling():
-        if form == "torch" or torch.is_grad_enabled():
-            return F.conv2d(x, weight, bias, stride, padding)
-        y = _opaque(x, weight, stride, padding, form)
+    if store is None:
+        y = _in_graph(x, weight, stride, padding, form)
     else:
-        store = _STORE.get()
-        if store is None or (
-            form == "torch" and not (learns and _form(x, weight, geometry, of_gradient=True) != "torch")
-        ):
-            return F.conv2d(x, weight, bias, stride, padding)
         shared, gradient = store.shared(weight, geometry) if learns else (weight, None)
         y = _Convolution.apply(x, shared, geometry, form, store, gradient)
     return y if bias is None else y + bias.view(1, -1, 1, 1)
 
 
-@torch.library.custom_op("ventralstream::convolve", mutates_args=())
-def _opaque(x: Tensor, weight: Tensor, stride: int, padding: int, form: str) -> Tensor:
-    """What a compiled graph calls."""
-    store = _STORE.get()
-    return (
-        F.conv2d(x, weight, None, stride, padding) if store is None else _apply(x, weight, stride, padding, form, store)
-    )
-
-
-@_opaque.register_fake
-def _(x: Tensor, weight: Tensor, stride: int, padding: int, form: str) -> Tensor:
-    return F.conv2d(x, weight, None, stride, padding).contiguous(memory_format=torch.channels_last)
-
-
-def _apply(x: Tensor, weight: Tensor, stride: int, padding: int, form: str, store: Store) -> Tensor:
-    if form == "winograd":
-        return winograd.convolve(x, store.kernel(weight))
-    if form == "product":
-        return product.convolve(x, weight, stride, padding)
-    return F.conv2d(x, weight, None, stride, padding)
+def _has_choice(x: Tensor, weight: Tensor, geometry: Geometry, learns: bool) -> bool:
+    """Whether the convolution or its gradient is to take another form than torch's."""
+    if x.device.type != "cpu" or geometry[2] > 1 or torch.is_autocast_enabled("cpu"):
+        return False
+    return _form(x, weight, geometry) != "torch" or (learns and _form(x, weight, geometry, of_gradient=True) != "torch")
 
 
 def _form(x: Tensor, weight: Tensor, geometry: Geometry, of_gradient: bool = False) -> Form:
@@ -191,6 +171,25 @@ class KernelGradient:
         self.total = found if self.total is None else self.total.add_(found)
 
 
+def _forward(x: Tensor, weight: Tensor, geometry: Geometry, form: str, store: Store) -> Tensor:
+    stride, padding, _ = geometry
+    if form == "winograd":
+        return winograd.convolve(x, store.kernel(weight))
+    if form == "product":
+        return product.convolve(x, weight, stride, padding)
+    return F.conv2d(x, weight, None, stride, padding)
+
+
+def _into_input(x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, form: str, store: Store) -> Tensor:
+    stride, padding, _ = geometry
+    if form == "winograd":
+        return winograd.convolve(grad, store.kernel(weight, back=True))
+    if form == "product":
+        return product.input_gradient(grad, weight, x, stride, padding)
+    into: Tensor = _torch_backward(x, weight, grad, geometry, of_input=True)[0]
+    return into
+
+
 def _torch_backward(x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, of_input: bool = False) -> Any:
     stride, padding, groups = geometry
     sides, mask = ([stride] * 2, [padding] * 2, [1, 1]), [of_input, not of_input, False]
@@ -220,27 +219,62 @@ class _Convolution(torch.autograd.Function):
     def forward(
         x: Tensor, weight: Tensor, geometry: Geometry, form: Form, store: Store, gradient: KernelGradient | None
     ) -> Tensor:
-        return _apply(x, weight, *geometry[:2], form, store)
+        return _forward(x, weight, geometry, form, store)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, weight, ctx.geometry, ctx.form, ctx.store, ctx.gradient = inputs
+        x, weight, *ctx.how, ctx.gradient = inputs
         ctx.save_for_backward(x, weight)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        stride, padding, _ = ctx.geometry
-        into_x = None
         if ctx.gradient is not None:
             ctx.gradient.add(x, grad)
-        if not ctx.needs_input_grad[0]:
-            pass
-        elif ctx.form == "winograd":
-            into_x = winograd.convolve(grad, ctx.store.kernel(weight, back=True))
-        elif ctx.form == "product":
-            into_x = product.input_gradient(grad, weight, x, stride, padding)
-        else:
-            into_x = _torch_backward(x, weight, grad, ctx.geometry, of_input=True)[0]
+        into_x = _into_input(x, weight, grad, *ctx.how) if ctx.needs_input_grad[0] else None
         return into_x, None, None, None, None, None
+
+
+# What compiled graphs call. A graph is one step's, so its kernels' gradients are made step by step.
+
+
+@torch.library.custom_op("ventralstream::convolve", mutates_args=())
+def _in_graph(x: Tensor, weight: Tensor, stride: int, padding: int, form: str) -> Tensor:
+    return _forward(x, weight, (stride, padding, 1), form, _STORE.get() or Store())
+
+
+@_in_graph.register_fake
+def _(x: Tensor, weight: Tensor, stride: int, padding: int, form: str) -> Tensor:
+    return F.conv2d(x, weight, None, stride, padding).contiguous(memory_format=torch.channels_last)
+
+
+@torch.library.custom_op("ventralstream::convolve_backward", mutates_args=())
+def _backward_in_graph(
+    x: Tensor, weight: Tensor, grad: Tensor, stride: int, padding: int, form: str
+) -> tuple[Tensor, Tensor]:
+    geometry = stride, padding, 1
+    gradient = KernelGradient(weight, geometry)
+    gradient.add(x, grad)
+    into_weight = gradient.take()
+    assert into_weight is not None
+    into_x = _into_input(x, weight, grad, geometry, form, Store())
+    return tuple(g.contiguous(memory_format=torch.channels_last) for g in (into_x, into_weight))  # type: ignore[return-value]
+
+
+@_backward_in_graph.register_fake
+def _(x: Tensor, weight: Tensor, grad: Tensor, stride: int, padding: int, form: str) -> tuple[Tensor, Tensor]:
+    like = (torch.empty_like(g, memory_format=torch.channels_last) for g in (x, weight))
+    return next(like), next(like)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, *ctx.how = inputs
+    ctx.save_for_backward(x, weight)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return *_backward_in_graph(*ctx.saved_tensors, grad, *ctx.how), None, None, None
+
+
+_in_graph.register_autograd(_backward, setup_context=_keep)
