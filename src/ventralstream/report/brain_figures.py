@@ -107,11 +107,17 @@ def courses(
         entries = max(len(b) for b in boxes.values())
         below = 0.2 * entries if entries > 1 else 0.0
         figure = new_figure(5.6 if len(boxes) == 1 else 1.2 + 3.0 * len(boxes), 3.3 + below)
-        grid = figure.subplots(1, len(boxes), sharey=True, squeeze=False)[0]
+        apart = {"wspace": 0.08}  # so that the last tick of a panel is not read with the first of the next
+        grid = figure.subplots(1, len(boxes), sharey=True, squeeze=False, gridspec_kw=apart)[0]
+        explained: list[str] = []
         for axes, (name, curves) in zip(grid, boxes.items(), strict=True):
-            _courses(axes, curves, chance)
+            names = [c.name for c in curves]
+            _courses(axes, curves, chance, legend=names != explained)
+            explained = names
             axes.set(xlabel=(x_labels or {}).get(name, x_label), title=name)
         grid[0].set_ylabel(y_label)
+        if chance is not None:
+            grid[0].set_ylim(bottom=0)  # now that all panels are drawn: it ends the scaling to what is in them
     return figure
 
 
@@ -250,7 +256,11 @@ def signatures(model: ArrayLike, people: ArrayLike, r: float, *, name: str = "mo
 
 
 def _courses(
-    axes: Axes, series: Sequence[Course], chance: float | None, levels: Mapping[str, float] | None = None
+    axes: Axes,
+    series: Sequence[Course],
+    chance: float | None,
+    levels: Mapping[str, float] | None = None,
+    legend: bool = True,
 ) -> None:
     shown = [s for s in series if not s.ceiling]
     styles = iter(islice(cycle(zip(COLOURS, MARKERS, strict=True)), len(shown)))
@@ -264,17 +274,29 @@ def _courses(
         axes.plot(x, y, color=colour, marker=few, linestyle="--" if s.ceiling else "-", label=s.name)
     for name, value in (levels or {}).items():
         axes.axhline(value, color=MUTED, linestyle="--", linewidth=1.2)
-        at = axes.get_yaxis_transform()
-        axes.text(0.005, value, name, transform=at, fontsize=8.5, color=MUTED, ha="left", va="bottom")
+        _beside_line(axes, name, value, above=True)
     if chance is not None:
         axes.axhline(chance, color=INK, linestyle=":", linewidth=1.2)
-        axes.set_ylim(bottom=0)
-        at = axes.get_yaxis_transform()
-        axes.text(0.995, chance, "chance", transform=at, fontsize=8.5, color=MUTED, ha="right", va="top")
-    if len(series) > 1:
+        _beside_line(axes, "chance", chance, above=False)
+    if len(series) > 1 and legend:
         # Beside or below the axes, where it hides no curve.
         where = ("center left", (1.0, 0.5)) if levels else ("upper left", (0.0, -0.17))
         axes.legend(fontsize=8.5, handlelength=1.8, loc=where[0], bbox_to_anchor=where[1])
+
+
+def _beside_line(axes: Axes, name: str, value: float, *, above: bool) -> None:
+    """Names a horizontal line: above its left end, or below its right one."""
+    axes.annotate(
+        name,
+        (0.005 if above else 0.995, value),
+        xycoords=axes.get_yaxis_transform(),
+        xytext=(0, 2 if above else -3),
+        textcoords="offset points",
+        fontsize=8.5,
+        color=MUTED,
+        ha="left" if above else "right",
+        va="bottom" if above else "top",
+    )
 
 
 def _scores(axes: Axes, bars: Sequence[Bar], groups: Sequence[str]) -> None:

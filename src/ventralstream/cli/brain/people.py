@@ -165,7 +165,7 @@ def _speed(
         first, *rest = panels
         return courses(
             panels[first],
-            y_label="right answers",
+            y_label="share of right answers",
             x_label="forced response time (ms)",
             chance=1 / CLASSES,
             title=first,
@@ -221,7 +221,7 @@ def _occlusion(name: str, root: Path, seed: int) -> Result:
 
         return courses(
             [Course.of("no mask", by_soa.unmasked), Course.of("masked", by_soa.masked)],
-            y_label="right answers",
+            y_label="share of right answers",
             x_label="time from image to mask (SOA, ms)",
             chance=1 / CATEGORIES,
             title="by SOA",

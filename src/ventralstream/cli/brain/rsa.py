@@ -126,7 +126,7 @@ def rsa(
                 series.append(Course(label, values["time_bin_start"].values, np.asarray(score.value), *bounds))
             else:
                 levels[model_name] = float(np.asarray(score.value).item())
-        return similarity(pictures, series, levels=levels, y_label=f"{comparison} with {target}")
+        return similarity(pictures, series, levels=levels, y_label=f"{comparison.capitalize()} with {target}")
 
     show(
         Result(title, ("compared", "area", "step", comparison, "95 % interval"), rows, data_, draw, notes),
