@@ -93,7 +93,8 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, paddin
 
 def _has_choice(x: Tensor, weight: Tensor, geometry: Geometry, learns: bool) -> bool:
     """Whether the convolution or its gradient is to take another form than torch's."""
-    if x.device.type != "cpu" or geometry[2] > 1 or torch.is_autocast_enabled("cpu"):
+    exact = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
+    if not exact or x.device.type != "cpu" or geometry[2] > 1 or torch.is_autocast_enabled("cpu"):
         return False
     return _form(x, weight, geometry) != "torch" or (learns and _form(x, weight, geometry, of_gradient=True) != "torch")
 
@@ -158,17 +159,13 @@ class KernelGradient:
             self._add(*((xs[0], grads[0]) if len(xs) == 1 else (torch.cat(xs), torch.cat(grads))))
 
     def _add(self, x: Tensor, grad: Tensor) -> None:
-        form = _form(x, self.weight, self.geometry, of_gradient=True)
-        if form == "winograd":
+        if _form(x, self.weight, self.geometry, of_gradient=True) == "winograd":
             found = winograd.gradient_products(x, grad)
             self.products = found if self.products is None else self.products.add_(found)
-            return
-        stride, padding, _ = self.geometry
-        if form == "product":
-            found = product.kernel_gradient(x, grad, self.weight, stride, padding)
         else:
-            found = _torch_backward(x, self.weight, grad, self.geometry)[1]
-        self.total = found if self.total is None else self.total.add_(found)
+            stride, padding, _ = self.geometry
+            found = product.kernel_gradient(x, grad, self.weight, stride, padding)
+            self.total = found if self.total is None else self.total.add_(found)
 
 
 def _forward(x: Tensor, weight: Tensor, geometry: Geometry, form: str, store: Store) -> Tensor:
@@ -186,14 +183,9 @@ def _into_input(x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, for
         return winograd.convolve(grad, store.kernel(weight, back=True))
     if form == "product":
         return product.input_gradient(grad, weight, x, stride, padding)
-    into: Tensor = _torch_backward(x, weight, grad, geometry, of_input=True)[0]
+    sides, mask = ([stride] * 2, [padding] * 2, [1, 1]), [True, False, False]
+    into: Tensor = torch.ops.aten.convolution_backward(grad, x, weight, None, *sides, False, [0, 0], 1, mask)[0]
     return into
-
-
-def _torch_backward(x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, of_input: bool = False) -> Any:
-    stride, padding, groups = geometry
-    sides, mask = ([stride] * 2, [padding] * 2, [1, 1]), [of_input, not of_input, False]
-    return torch.ops.aten.convolution_backward(grad, x, weight, None, *sides, False, [0, 0], groups, mask)
 
 
 class _Shared(torch.autograd.Function):

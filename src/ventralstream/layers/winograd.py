@@ -43,7 +43,7 @@ _OUTPUT, _KERNEL, _WINDOWS = _matrices()
 
 def tiles(x: Tensor) -> int:
     """How many tiles cover the maps of x [B, C, H, W]."""
-    return int(x.shape[0]) * -(-x.shape[2] // _TILE) * -(-x.shape[3] // _TILE)
+    return x.shape[0] * -(-x.shape[2] // _TILE) * -(-x.shape[3] // _TILE)
 
 
 def transform(weight: Tensor) -> Tensor:
