@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from naive import frames_of, unroll
 from small_models import small_published as small
+from torch import Tensor
 
 import ventralstream as vs
 from ventralstream.network import Network
@@ -16,124 +18,137 @@ from ventralstream.network import Network
 MODELS = vs.list_models()
 
 
-def stimulus(net: Network, grow: int = 0) -> torch.Tensor:
+@dataclass(frozen=True)
+class Case:
+    """A model made small, images, and what the naive unroll makes of them until three steps beyond the model's own."""
+
+    net: Network
+    x: Tensor
+    outputs: dict[tuple[str, int], Tensor]
+    states: dict[tuple[str, int], tuple[Tensor, ...]]
+
+    @property
+    def areas(self) -> list[str]:
+        return [a.name for a in self.net.spec.areas]
+
+    @property
+    def least_steps(self) -> int:
+        return self.net.spec.area(self.net.spec.readout_area).start + 1
+
+    def logits(self, step: int) -> Tensor:
+        return self.outputs[self.net.spec.readout_area, step]
+
+
+BEYOND = 3
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def case(request: pytest.FixtureRequest) -> Case:
+    net = small(request.param)
+    x = stimulus(net).requires_grad_()
+    return Case(net, x, *oracle(net, x, net.spec.steps + BEYOND))
+
+
+def stimulus(net: Network, grow: int = 0) -> Tensor:
     torch.manual_seed(1)
     channels, height, width = net.spec.input_shape
     return torch.randn(2, channels, height + grow, width + 2 * grow, dtype=torch.double)
 
 
-def oracle(net: Network, x: torch.Tensor, steps: int):
+def oracle(net: Network, x: Tensor, steps: int):
     return unroll(net, frames_of(net, net.spec.presentation, x, steps))
 
 
-def least_steps(net: Network) -> int:
-    return net.spec.area(net.spec.readout_area).start + 1
-
-
-def areas(net: Network) -> list[str]:
-    return [a.name for a in net.spec.areas]
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_every_area_state_and_readout_equals_naive(name: str) -> None:
-    net = small(name)
-    x, steps = stimulus(net), net.spec.steps
-    with torch.no_grad():
-        out = net(x, record=vs.Record(areas(net)), readout=vs.PerStep(), return_state=True)
-        outputs, states = oracle(net, x, steps)
-        decided = net(x).output
-    for area in areas(net):
+@torch.no_grad()
+def test_every_area_state_and_readout_equals_naive(case: Case) -> None:
+    net, steps = case.net, case.net.spec.steps
+    out = net(case.x, record=vs.Record(case.areas), readout=vs.PerStep(), return_state=True)
+    for area in case.areas:
         assert out[area].steps == tuple(range(net.spec.area(area).start, steps))
         for i, t in enumerate(out[area].steps):
-            torch.testing.assert_close(out[area].values[:, i], outputs[area, t])
+            torch.testing.assert_close(out[area].values[:, i], case.outputs[area, t])
     for area, parts in out.state.cells.items():
-        for part, expected in zip(parts, states[area, steps - 1], strict=True):
+        for part, expected in zip(parts, case.states[area, steps - 1], strict=True):
             torch.testing.assert_close(part, expected)
-    wanted = net.readout_steps(net.spec.readout, steps)
-    logits = torch.stack([outputs[net.spec.readout_area, t] for t in wanted], 1)
-    torch.testing.assert_close(decided, net.spec.readout.decide(logits))
+    logits = torch.stack([case.logits(t) for t in net.readout_steps(net.spec.readout, steps)], 1)
+    torch.testing.assert_close(net(case.x).output, net.spec.readout.decide(logits))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_gradients_equal_naive_and_no_parameter_is_unused(name: str) -> None:
-    net = small(name)
-    x = stimulus(net).requires_grad_()
-    out = net(x, readout=vs.Last()).output
-    weight = torch.randn_like(out)
-    (out * weight).sum().backward()
-    planned = {n: p.grad.clone() for n, p in net.named_parameters() if p.grad is not None}
-    image_grad, x.grad = x.grad.clone(), None
-    net.zero_grad()
-    outputs, _ = oracle(net, x, net.spec.steps)
-    (outputs[net.spec.readout_area, net.spec.steps - 1] * weight).sum().backward()
-    for n, p in net.named_parameters():
-        assert n in planned, f"{n} is unused"
-        torch.testing.assert_close(planned[n], p.grad, msg=lambda m, n=n: f"{n}: {m}")
-    torch.testing.assert_close(image_grad, x.grad)
+def test_gradients_equal_naive_and_no_parameter_is_unused(case: Case) -> None:
+    names, parameters = zip(*case.net.named_parameters(), strict=True)
+    planned_logits = case.net(case.x, readout=vs.Last()).output
+    naive_logits = case.logits(case.net.spec.steps - 1)
+    weight = torch.randn_like(planned_logits)
+    planned, naive = (
+        torch.autograd.grad((logits * weight).sum(), (case.x, *parameters), retain_graph=True, allow_unused=True)
+        for logits in (planned_logits, naive_logits)
+    )
+    for name, a, b in zip(("the image", *names), planned, naive, strict=True):
+        assert a is not None, f"{name} is unused"
+        torch.testing.assert_close(a, b, msg=lambda m, name=name: f"{name}: {m}")
 
 
-@pytest.mark.parametrize("name", MODELS)
 @torch.no_grad()
-def test_any_number_of_steps(name: str) -> None:
-    net = small(name)
-    x, most = stimulus(net), net.spec.steps + 3
-    outputs, _ = oracle(net, x, most)
-    for steps in sorted({*range(1, most, 4), least_steps(net), net.spec.steps, most}):
-        if steps < least_steps(net):
-            with pytest.raises(vs.VentralError, match="too few"):
-                net(x, steps, readout=vs.Last())
-        else:
-            logits = net(x, steps, readout=vs.Last()).output
-            torch.testing.assert_close(logits, outputs[net.spec.readout_area, steps - 1])
+def test_any_number_of_steps(case: Case) -> None:
+    least, trained, most = case.least_steps, case.net.spec.steps, case.net.spec.steps + BEYOND
+    for steps in {1, least - 1} - {0, least}:
+        with pytest.raises(vs.VentralError, match="too few"):
+            case.net(case.x, steps, readout=vs.Last())
+    for steps in {least, (least + trained) // 2, trained, most}:
+        logits = case.net(case.x, steps, readout=vs.Last()).output
+        torch.testing.assert_close(logits, case.logits(steps - 1))
 
 
-@pytest.mark.parametrize("name", MODELS)
 @torch.no_grad()
-def test_another_input_size(name: str) -> None:
-    net = small(name)
-    x, steps = stimulus(net, grow=8), net.spec.steps
-    if "peepholes" in "".join(n for n, _ in net.named_parameters()):
+def test_another_input_size(case: Case) -> None:
+    x, steps = stimulus(case.net, grow=8), case.net.spec.steps
+    if "peepholes" in "".join(n for n, _ in case.net.named_parameters()):
         with pytest.raises(vs.VentralError, match="nominal input size"):
-            net(x)
+            case.net(x)
         return
-    outputs, _ = oracle(net, x, steps)
-    torch.testing.assert_close(net(x, readout=vs.Last()).output, outputs[net.spec.readout_area, steps - 1])
+    outputs, _ = oracle(case.net, x, steps)
+    torch.testing.assert_close(case.net(x, readout=vs.Last()).output, outputs[case.net.spec.readout_area, steps - 1])
 
 
-@pytest.mark.parametrize("name", MODELS)
 @torch.no_grad()
-def test_carried_state_and_streaming(name: str) -> None:
-    net = small(name)
-    x, steps = stimulus(net), net.spec.steps + 1
-    whole = net(x, steps, readout=vs.PerStep(), record=vs.Record(areas(net)))
-    if (begin := max(least_steps(net), steps // 2)) < steps:
-        early = net(x, begin, return_state=True, readout=vs.PerStep())
-        late = net(x, steps - begin, state=early.state, readout=vs.PerStep(), record=vs.Record(areas(net)))
-        for area in areas(net):
-            for i, t in enumerate(late[area].steps):
-                torch.testing.assert_close(late[area].values[:, i], whole[area].values[:, whole[area].steps.index(t)])
+def test_carried_state(case: Case) -> None:
+    steps = case.net.spec.steps + 1
+    begin = max(case.least_steps, steps // 2)
+    early = case.net(case.x, begin, return_state=True, readout=vs.PerStep())
+    late = case.net(case.x, steps - begin, state=early.state, readout=vs.PerStep(), record=vs.Record(case.areas))
+    for area in case.areas:
+        assert late[area].steps == tuple(range(begin, steps))
+        for i, t in enumerate(late[area].steps):
+            torch.testing.assert_close(late[area].values[:, i], case.outputs[area, t])
+
+
+@torch.no_grad()
+def test_streaming(case: Case) -> None:
     state = None
-    for t, frame in enumerate(frames_of(net, net.spec.presentation, x, steps)):
-        logits, state = net.step(frame, state)
-        if t in whole.steps:
-            torch.testing.assert_close(logits, whole.logits[:, whole.steps.index(t)])
+    for t, frame in enumerate(frames_of(case.net, case.net.spec.presentation, case.x, case.net.spec.steps + 1)):
+        logits, state = case.net.step(frame, state)
+        if t + 1 >= case.least_steps:
+            torch.testing.assert_close(logits, case.logits(t))
 
 
-@pytest.mark.parametrize("name", MODELS)
 @torch.no_grad()
-def test_saving_and_copying_change_nothing(name: str, tmp_path: Path) -> None:
-    net = small(name)
-    x = stimulus(net)
-    expected = net(x).output
+def test_saving_and_copying_change_nothing(case: Case, tmp_path: Path) -> None:
+    net, steps = case.net, case.least_steps + 1
+    expected = net(case.x, steps).output
     vs.save_network(net, tmp_path)
     loaded = vs.load_network(tmp_path)
     assert loaded.spec == net.spec
-    torch.testing.assert_close(loaded.double()(x).output, expected, rtol=1e-4, atol=1e-4 * expected.std().item())
+    saved = loaded.state_dict()
+    assert saved.keys() == net.state_dict().keys()
+    assert all(torch.equal(saved[k], v.to(saved[k].dtype)) for k, v in net.state_dict().items())
+    torch.testing.assert_close(
+        loaded.double()(case.x, steps).output, expected, rtol=1e-4, atol=1e-4 * expected.std().item()
+    )
     copied = copy.deepcopy(net)
-    assert torch.equal(copied(x).output, expected)
+    assert torch.equal(copied(case.x, steps).output, expected)
     for p in copied.parameters():
         p.zero_()
-    assert torch.equal(net(x).output, expected)
+    assert torch.equal(net(case.x, steps).output, expected)
 
 
 def different_networks() -> list[str]:
@@ -157,7 +172,7 @@ def test_compiling_the_step_changes_nothing(name: str) -> None:
         return all_logits, state
 
     logits, state = stream()
-    net.compile(backend="eager")
+    net.compile(backend="eager", dynamic=False)
     compiled_logits, compiled_state = stream()
     torch.testing.assert_close(compiled_logits, logits)
     torch.testing.assert_close(compiled_state.cells, state.cells)
