@@ -20,6 +20,7 @@ import torch
 import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import (
     BehavioralAssembly,
+    DataAssembly,
     NeuroidAssembly,
     NeuronRecordingAssembly,
 )
@@ -32,7 +33,9 @@ from PIL import Image
 
 import ventralstream as vs
 from ventralstream.brain.behavior import behavioral_ceiling, behavioral_consistency
+from ventralstream.brain.decoder import fit_decoder
 from ventralstream.brain.neural_predictivity import predictivity
+from ventralstream.brain.ost import PUBLISHED_L2, i1_over_time, ost_consistency, solution_times
 from ventralstream.brain.recordings import assembly
 from ventralstream.brain.similarity import rsa
 from ventralstream.brainscore import VentralBrainModel
@@ -371,6 +374,71 @@ def check_same_scores() -> None:
     same("similarity of RDMs", float(rsa(*both).value), float(load_metric("rdm")(theirs(x), theirs(y))))
 
 
+class SameDecoder:
+    """Our decoder where Brain-Score's solution times train theirs (in TensorFlow), so that the rest can be compared."""
+
+    def fit(self, features: Any, labels: Any) -> None:
+        self.decoder = fit_decoder(features.values, labels.values, l2=PUBLISHED_L2, penalise_bias=True)
+
+    def predict_proba(self, features: Any) -> BehavioralAssembly:
+        coords = {name: ("presentation", features[name].values) for name in ("stimulus_id", "truth")}
+        values = self.decoder.probabilities(features.values)
+        coords["choice"] = ("choice", self.decoder.classes)
+        return BehavioralAssembly(values, coords=coords, dims=["presentation", "choice"])
+
+    def close(self) -> None:
+        pass
+
+
+def check_same_solution_times() -> None:
+    """Features that tell the object later for some images than for others: the crossings and their correlation."""
+    random = np.random.default_rng(5)
+    count, width, bins = 150, 12, 8
+    truth = np.arange(count) % 4
+    objects = np.array([f"object-{t}" for t in truth])
+    ids = np.array([f"image-{i:03d}" for i in random.permutation(count)])
+    onset = random.uniform(0, 6, size=count)
+    strength = 3 / (1 + np.exp(onset[:, None] - np.arange(bins)))
+    patterns = random.normal(size=(4, width))
+    values = strength[:, None, :] * patterns[truth][:, :, None] + random.normal(size=(count, width, bins))
+    starts = 70 + 10 * np.arange(bins)
+    solved = np.where(random.uniform(size=count) < 0.1, np.nan, 70 + 10 * onset + 5 * random.normal(size=count))
+    i1 = random.uniform(0.5, 2.5, size=count)
+
+    ours = assembly(values, stimulus_id=ids, object_name=objects, time_bins_ms=[(t, t + 10) for t in starts])
+    monkey = xr.DataArray(
+        solved, dims="presentation", coords={"stimulus_id": ("presentation", ids), "i1": ("presentation", i1)}
+    )
+    coords = {"stimulus_id": ("presentation", ids)}
+    coords |= {name: ("presentation", objects) for name in ("image_label", "truth")}
+    neuroids = {"neuroid_id": ("neuroid", np.arange(width)), "region": ("neuroid", ["IT"] * width)}
+    time_bins = {"time_bin_start": ("time_bin", starts), "time_bin_end": ("time_bin", starts + 10)}
+    theirs = NeuroidAssembly(
+        values, coords={**coords, **neuroids, **time_bins}, dims=["presentation", "neuroid", "time_bin"]
+    )
+    target = DataAssembly(solved, coords={**coords, "i1": ("presentation", i1)}, dims=["presentation"])
+
+    peer = load_metric("ost")
+    their_module = sys.modules[type(peer).__module__]
+    their_module.TFProbabilitiesClassifier = SameDecoder  # type: ignore[attr-defined]
+    i1_of_bins = i1_over_time(ours, ours)
+    crossings = solution_times(i1_of_bins.values, i1, starts)
+    their_crossings = peer.compute_osts(theirs, theirs, target)
+    unsolved = np.isnan(crossings)
+    check(
+        "ours and theirs: the same images are never solved",
+        bool((unsolved == np.isnan(their_crossings)).all() and 0 < unsolved.sum() < count),
+        f"{unsolved.sum()} of {count}",
+    )
+    difference = float(np.nanmax(np.abs(crossings - their_crossings)))
+    check("ours and theirs: object solution times", difference <= TOLERANCE, f"largest difference {difference:.1e} ms")
+    same(
+        "their correlation",
+        float(ost_consistency(ours, monkey).value),
+        float(peer(theirs, target)),
+    )
+
+
 def main() -> int:
     """Runs all checks; 0 if they hold."""
     torch.set_num_threads(1)
@@ -385,6 +453,7 @@ def main() -> int:
         check_probabilities(model, stimuli)
         check_benchmark(model, stimuli)
     check_same_scores()
+    check_same_solution_times()
     total = f"{time.monotonic() - started:.0f} s"
     print(
         f"{len(failures)} checks failed: {'; '.join(failures)} ({total})" if failures else f"all checks hold ({total})"
