@@ -302,7 +302,17 @@ def _beside_line(axes: Axes, name: str, value: float, *, above: bool) -> None:
 def _scores(axes: Axes, bars: Sequence[Bar], groups: Sequence[str]) -> None:
     y, ticks, names = 0.0, [], []
     for g, group in enumerate(groups):
-        axes.text(0, y, group, transform=axes.get_yaxis_transform(), fontweight="bold", fontsize=8.5, va="center")
+        axes.annotate(
+            group,
+            (0, y),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(4, 0),
+            textcoords="offset points",
+            fontweight="bold",
+            fontsize=8.5,
+            va="center",
+            bbox={"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 1.5},  # over the grid's lines
+        )
         y += 1
         for bar in (b for b in bars if b.group == group):
             colour = COLOURS[g % len(COLOURS)]
@@ -336,7 +346,7 @@ def _neurons(axes: Axes, one: Neurons, style: int, labelled: bool) -> None:
     )
     square(axes, low, 1.0)
     hidden = "" if shown.all() else f" ({(~shown).sum()} without a ceiling not shown)"
-    axes.set(xlabel="most that noise allows", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    axes.set(xlabel="most that noise allows\n(root of the reliability)", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     axes.set_title(f"{one.name}{hidden}", fontsize=8.5)
     if labelled:
         axes.set_ylabel("raw r of each neuron")

@@ -203,7 +203,9 @@ def _figure(found: list[_Found], recordings: DataArray, how: dict[str, Any], tim
 
     best = {model: max((f for f in found if f.model == model), key=lambda f: f.raw) for model in _models(found)}
     correction = how["correction"]
-    label = f"median over neurons ({'raw r' if correction == 'raw' else correction})"
+    words = {"raw": "raw r", "r_over_ceiling": "r / ceiling", "r_over_ceiling_squared": "(r / ceiling)²"}
+    words |= {"r2_over_ceiling": "r² / ceiling"}
+    said = words.get(correction, correction.replace("_", " ") + ", corrected")
     if timed:
         starts, ends = (recordings[f"time_bin_{side}"].values for side in ("start", "end"))
         x = (starts + ends) / 2
@@ -222,11 +224,11 @@ def _figure(found: list[_Found], recordings: DataArray, how: dict[str, Any], tim
         if reliability is not None:
             c = np.clip(np.asarray(reliability, dtype=float), 0, None)
             under = [Course("most that noise allows", x, np.sqrt(c), ceiling=True)]
-        return courses([*raw, *under], y_label="score", title="raw r", panels={correction: corrected})
+        return courses([*raw, *under], y_label="score", title="raw r", panels={said: corrected})
     bars = []
     for f in found:
         interval = np.full(2, np.nan) if f.score.interval is None else np.asarray(f.score.interval, dtype=float)
-        bars.append(Bar(f.model, f.area, float(f.score), *interval.tolist()))
+        bars.append(Bar(f.model, "" if f.area == f.model else f.area, float(f.score), *interval.tolist()))
     reliabilities = np.asarray(internal_consistency(recordings, seed=how["seed"]).per_neuroid)
     panels = []
     for f in best.values():
@@ -235,7 +237,7 @@ def _figure(found: list[_Found], recordings: DataArray, how: dict[str, Any], tim
         raw_ = predictivity(f.features, recordings, **{**how, "correction": "raw", "resamples": 0})
         name = f.model if f.area == f.model else f"{f.model}\n{f.area}"
         panels.append(Neurons(name, f.model, reliabilities, np.asarray(raw_.per_neuroid)))
-    return scores(bars, panels, x_label=label)
+    return scores(bars, panels, x_label=f"{said} (median over neurons)")
 
 
 def _models(found: list[_Found]) -> list[str]:
