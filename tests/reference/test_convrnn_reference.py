@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 import torch
 from originals import FOLDER, convrnn_variable, images, shape_of
+from torch import Tensor
 
 import ventralstream as vs
+from ventralstream.plan import Request
 from ventralstream.weights import load_convrnn
 
 pytestmark = pytest.mark.reference
 TOLERANCE = 1e-4
+PRESENTATIONS = {"default": None, "neural": vs.Neural(), "constant20": vs.Constant()}
+Steps = list[Tensor]  # [B, C, H, W] of every step
 FILES = sorted((FOLDER / "convrnns").glob("*_*.npz"))
 
 
@@ -34,63 +38,75 @@ def variables_of(z: np.lib.npyio.NpzFile) -> dict[str, np.ndarray]:
     return made
 
 
-def unroll(net: vs.Network, shown: str, steps: int, of: str) -> vs.Output:
-    presentation = {"default": None, "neural": vs.Neural(), "constant20": vs.Constant()}[shown]
-    areas = [a.name for a in net.spec.areas]
-    given = 20 if shown == "constant20" else None
-    with torch.no_grad():
-        out = net(images(), given, presentation=presentation, record=vs.Record(areas, of=of))
-    assert out[areas[0]].steps == tuple(range(steps))
-    return out
+def areas(net: vs.Network) -> list[str]:
+    return [a.name for a in net.spec.areas]
 
 
-def check_areas(net: vs.Network, z: np.lib.npyio.NpzFile, shown: str, kind: str, out: vs.Output) -> float:
-    worst = 0.0
-    for i, area in enumerate(net.spec.areas, 1):
-        key = "imnetds" if area.name == net.spec.readout_area else f"conv{i}"
-        values = out[area.name].values
-        channels_last = values.permute(0, 1, 3, 4, 2) if values.dim() == 5 else values
-        flat = channels_last.transpose(0, 1).flatten(1).numpy()
-        stored = f"{shown}.{key}.{kind}"
-        error = np.abs(flat[:, z[f"{stored}.idx"]] - z[f"{stored}.samples"]).max(1) / z[f"{stored}.std"]
-        assert error.max() < TOLERANCE, f"{stored}: {error.max():.1e} of its deviation at step {error.argmax()}"
-        np.testing.assert_allclose(flat.mean(1, dtype=np.float64), z[f"{stored}.mean"], atol=TOLERANCE * flat.std())
-        np.testing.assert_allclose(flat.std(1, dtype=np.float64), z[f"{stored}.std"], rtol=TOLERANCE)
-        worst = max(worst, error.max())
-    return worst
+@torch.no_grad()
+def outputs_and_states(net: vs.Network, shown: str, steps: int) -> tuple[dict[str, Steps], dict[str, Steps]]:
+    """What `Record(areas)` and `Record(areas, of="state")` give, by area, in one unroll."""
+    every = frozenset((a, t) for a in areas(net) for t in range(steps))
+    presentation = PRESENTATIONS[shown] or net.spec.presentation
+    program, _ = net.plan(Request(0, steps, presentation, every, states=every))
+    results, full = net._run(program, images(), record=vs.Record(areas(net), of="state"))
+    outputs, states = (
+        {a: [full(results[kind, a, t]) for t in range(steps)] for a in areas(net)}
+        for kind in ("output", "recorded state")
+    )
+    return outputs, states
+
+
+def check_area(values: Steps, z: np.lib.npyio.NpzFile, stored: str) -> float:
+    batch, channels, *size = values[0].shape
+    image, *place, channel = np.unravel_index(z[f"{stored}.idx"], (batch, *size, channels))
+    samples = np.stack([x.numpy()[(image, channel, *place)] for x in values])
+    error = np.abs(samples - z[f"{stored}.samples"]).max(1) / z[f"{stored}.std"]
+    assert error.max() < TOLERANCE, f"{stored}: {error.max():.1e} of its deviation at step {error.argmax()}"
+    mean = np.array([x.mean() for x in values])
+    std = np.array([(x - x.mean()).square().mean().sqrt() for x in values])
+    assert (np.abs(mean - z[f"{stored}.mean"]) < TOLERANCE * std).all()
+    np.testing.assert_allclose(std, z[f"{stored}.std"], rtol=TOLERANCE)
+    return float(error.max())
+
+
+def check_areas(net: vs.Network, z: np.lib.npyio.NpzFile, shown: str, kind: str, values: dict[str, Steps]) -> float:
+    names = {a: f"conv{i}" for i, a in enumerate(areas(net), 1)} | {net.spec.readout_area: "imnetds"}
+    return max(check_area(values[a], z, f"{shown}.{name}.{kind}") for a, name in names.items())
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_areas_and_logits(file: Path) -> None:
     z = np.load(file)
-    name = file.stem.split(".")[0]
-    net = vs.create_model(name).eval()
+    net = vs.create_model(file.stem.split(".")[0]).eval()
     load_convrnn(net, variables_of(z))
-    for shown in ("default", "neural", "constant20"):
+    for shown in PRESENTATIONS:
         if f"{shown}.logits" not in z:
             continue
         steps = int(z[f"{shown}.times"])
-        out = unroll(net, shown, steps, "output")
-        check_areas(net, z, shown, "out", out)
-        if shown == "neural" or "neural.times" not in z:  # the one that shows image and blank
-            check_areas(net, z, shown, "state", unroll(net, shown, steps, "state"))
-        logits = z[f"{shown}.logits"]
-        assert np.abs(out.output.numpy() - logits).max() < TOLERANCE * logits.std()
-        every = out[net.spec.readout_area].values.transpose(0, 1).numpy()
-        assert np.abs(every - z[f"{shown}.imnetds"]).max() < TOLERANCE * z[f"{shown}.imnetds"].std()
+        outputs, states = outputs_and_states(net, shown, steps)
+        check_areas(net, z, shown, "out", outputs)
+        check_areas(net, z, shown, "state", states)
+        every, imnetds = torch.stack(outputs[net.spec.readout_area]), z[f"{shown}.imnetds"]
+        assert np.abs(every.numpy() - imnetds).max() < TOLERANCE * imnetds.std()
+        readout, logits = net.spec.readout, z[f"{shown}.logits"]
+        wanted = net.readout_steps(readout, steps)
+        read = every[wanted.start : wanted.stop].transpose(0, 1)
+        assert np.abs(readout.decide(read).numpy() - logits).max() < TOLERANCE * logits.std()
         if f"{shown}.max_conf_time" in z:
-            chosen = out.decided_step.numpy() - net.spec.readout.start
+            chosen = readout.choose(read).numpy() + wanted.start - readout.start
             np.testing.assert_array_equal(chosen, z[f"{shown}.max_conf_time"])
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("fast", [False, True], ids=["direct", "fast"])
 def test_both_kinds_of_convolution(reference: Path, fast: bool) -> None:
     z = np.load(reference / "convrnns" / "timedecay_shallow.decay06.npz")
     net = vs.create_model("timedecay_shallow").eval()
     net.fast_convolutions = fast
     load_convrnn(net, variables_of(z))
-    out = unroll(net, "default", int(z["default.times"]), "output")
-    assert check_areas(net, z, "default", "out", out) < 2e-5
+    out = net(images(), record=vs.Record(areas(net)))
+    assert check_areas(net, z, "default", "out", {a: list(out[a].values.unbind(1)) for a in areas(net)}) < 2e-5
+    assert np.abs(out.output.numpy() - z["default.logits"]).max() < TOLERANCE * z["default.logits"].std()
 
 
 def readouts() -> list[tuple[str, vs.Readout]]:

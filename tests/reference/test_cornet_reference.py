@@ -28,12 +28,14 @@ def state_dict_of(z: np.lib.npyio.NpzFile) -> dict[str, torch.Tensor]:
     return made
 
 
-@pytest.mark.parametrize("prefix", ["", "module."], ids=["plain", "module"])
 @pytest.mark.parametrize("file", sorted((FOLDER / "cornet").glob("*.npz")), ids=lambda f: f.stem)
-def test_areas_and_logits(file: Path, prefix: str) -> None:
+def test_areas_and_logits(file: Path) -> None:
     z = np.load(file)
-    net = vs.create_model(file.stem).eval()
-    load_cornet(net, {prefix + k: v for k, v in state_dict_of(z).items()})
+    net, of_module = (vs.create_model(file.stem).eval() for _ in range(2))
+    weights = state_dict_of(z)
+    load_cornet(net, weights)
+    load_cornet(of_module, {f"module.{name}": value for name, value in weights.items()})
+    assert all(torch.equal(v, of_module.state_dict()[k]) for k, v in net.state_dict().items())
     with torch.no_grad():
         out = net(images(), record=vs.Record(["V1", "V2", "V4", "IT"]))
     for area in ("V1", "V2", "V4", "IT"):
