@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ from report.test_page import checked
 from typer.testing import CliRunner
 
 from ventralstream.cli import app
+from ventralstream.cost import cost
 from ventralstream.demo import experiment
 from ventralstream.demo.compare import Interval, accuracy, bootstrap_mean, paired_difference, verdict
 from ventralstream.demo.experiment import FEEDFORWARD, MINIMAL, NETWORKS, RECURRENT, Settings
@@ -20,6 +22,15 @@ from ventralstream.models import build, count_parameters
 from ventralstream.weights import load_network
 
 TINY = Settings(updates=3, batch=8, test_scenes=40, steps=8, channels=(2, 2, 2, 2, 2), quick=True)
+
+counted_once = functools.cache(cost)
+
+
+@pytest.fixture(autouse=True)
+def costs_are_counted_once(monkeypatch):
+    """Counting operations takes seconds, and many tests ask it of the same three networks."""
+    for module in ("metrics", "report"):
+        monkeypatch.setattr(f"ventralstream.demo.{module}.cost", counted_once)
 
 
 # --- statistics -------------------------------------------------------------------------------------------
