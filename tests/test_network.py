@@ -123,9 +123,9 @@ def test_mixed_precision(images) -> None:
 
 def test_compiled_stages_give_the_same(images) -> None:
     net = vs.create_model("rgc_shallow_cifar", seed=0).eval()
-    expected = net(images).output
+    expected = net(images, 7).output
     net.compile(backend="eager")
-    torch.testing.assert_close(net(images).output, expected)
+    torch.testing.assert_close(net(images, 7).output, expected)  # without a state, with one of a single row, of three
     copy.deepcopy(net)(images)
 
 
@@ -165,16 +165,9 @@ def test_bad_input_is_one_sentence(net, images) -> None:
     sentence(lambda: net(images[:, None], 4, presentation=vs.Movie()), "1 frames", "4 steps")
     sentence(lambda: net(images)["conv3"], "recorded area 'conv3'")
     sentence(lambda: net(torch.randn(1, 3, 32, 32)).__getitem__("x"), "there are none")
-    sentence(
-        lambda: vs.create_model("cornet_s", seed=0)(torch.randn(1, 3, 64, 64), 3),
-        "3 steps are too few",
-        "step 7",
-    )
-    late = vs.Record("IT", steps=[2])
-    sentence(
-        lambda: vs.create_model("cornet_s", seed=0).eval()(torch.randn(1, 3, 64, 64), record=late),
-        "exists from step 7",
-    )
+    windows, image = vs.create_model("cornet_s", seed=0), torch.randn(1, 3, 64, 64)
+    sentence(lambda: windows(image, 3), "3 steps are too few", "step 7")
+    sentence(lambda: windows(image, record=vs.Record("IT", steps=[2])), "exists from step 7")
 
 
 def test_past_the_last_norm(images) -> None:
