@@ -65,7 +65,11 @@ def contents(path):
 
 
 def assert_same(one, other):
-    (values, attributes), (expected, expected_attributes) = contents(one), contents(other)
+    assert_equal(contents(one), contents(other))
+
+
+def assert_equal(one, other):
+    (values, attributes), (expected, expected_attributes) = one, other
     assert values.keys() == expected.keys()
     for key, value in values.items():
         np.testing.assert_array_equal(value, expected[key], strict=True)
@@ -214,6 +218,7 @@ def test_killed_at_any_write_it_carries_on_to_the_same_numbers(tmp_path, folder,
     net, whole, out = tiny(), tmp_path / "whole.zarr", tmp_path / "f.zarr"
     record = vs.Record("v1", steps=[1, 3])
     run(net, folder, whole, record)
+    expected = contents(whole)
     deaths = 0
     while True:
         with monkeypatch.context() as patch:
@@ -225,12 +230,12 @@ def test_killed_at_any_write_it_carries_on_to_the_same_numbers(tmp_path, folder,
                 deaths += 1
         if not out.exists():
             run(net, folder, out, record)
-        assert_same(out, whole)
+        assert_equal(contents(out), expected)
         assert [p.name for p in sorted(tmp_path.iterdir())] == ["f.zarr", "images", "whole.zarr"]
         assert not list(out.rglob("*.partial"))
         shutil.rmtree(out)
     assert deaths > 15
-    assert_same(out, whole)
+    assert_equal(contents(out), expected)
 
 
 def test_rows_of_a_batch_that_was_not_completed_do_not_stay(tmp_path, folder, monkeypatch):
@@ -429,7 +434,7 @@ def in_another_process(code, *arguments):
 
 
 def test_sigkill_and_again(tmp_path, folder):
-    many, out = linked(folder, tmp_path / "many", 40), tmp_path / "f.zarr"
+    many, out = linked(folder, tmp_path / "many", 15), tmp_path / "f.zarr"
     child = in_another_process("extract_many(*sys.argv[1:])", many, out)
     attributes, limit = tmp_path / "f.zarr.part" / "zarr.json", time.monotonic() + 100
     while not attributes.exists() or json.loads(attributes.read_text())["attributes"]["images_done"] < 40:
@@ -440,7 +445,7 @@ def test_sigkill_and_again(tmp_path, folder):
     extract_many(many, out)
     extract_many(many, tmp_path / "whole.zarr")
     assert_same(out, tmp_path / "whole.zarr")
-    assert open_features(out, "conv1").sizes["stimulus"] == 40 * 8
+    assert open_features(out, "conv1").sizes["stimulus"] == 15 * 8
 
 
 PEAKS = """
@@ -452,7 +457,7 @@ for folder in sys.argv[1:]:
 
 
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path, folder):
-    folders = [linked(folder, tmp_path / f"times{n}", n) for n in (5, 60)]
+    folders = [linked(folder, tmp_path / f"times{n}", n) for n in (5, 40)]
     few, many = map(int, in_another_process(PEAKS, *folders).communicate()[0].split())
     stored = sum(open_features(f"{folders[1]}.zarr", area).nbytes for area in ("conv1", "conv3")) / 1024
     assert many - few < 0.2 * stored  # in KiB; all of it, if it were held in memory
