@@ -410,7 +410,7 @@ def check_same_solution_times() -> None:
         solved, dims="presentation", coords={"stimulus_id": ("presentation", ids), "i1": ("presentation", i1)}
     )
     coords = {"stimulus_id": ("presentation", ids)}
-    coords |= {name: ("presentation", objects) for name in ("image_label", "truth")}
+    coords |= dict.fromkeys(("image_label", "truth"), ("presentation", objects))
     neuroids = {"neuroid_id": ("neuroid", np.arange(width)), "region": ("neuroid", ["IT"] * width)}
     time_bins = {"time_bin_start": ("time_bin", starts), "time_bin_end": ("time_bin", starts + 10)}
     theirs = NeuroidAssembly(

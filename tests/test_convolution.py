@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 
 import pytest
 import torch
@@ -107,7 +109,7 @@ def test_the_sizes_choose_the_form(
 
     def spy(*args, of_gradient: bool = False):
         form = choose(*args, of_gradient=of_gradient)
-        if not of_gradient or sys._getframe(1).f_code.co_name == "_add":
+        if not of_gradient or sys._getframe(1).f_code.co_name == "_count":
             taken.add((form, of_gradient))
         return form
 
@@ -153,6 +155,64 @@ def test_gradients_of_parts_of_a_graph_and_of_a_graph_used_again(always) -> None
     torch.testing.assert_close((x.grad, w.grad), (expected_x, expected_w))
 
 
+def test_a_backward_pass_inside_another_has_sums_of_its_own(always) -> None:
+    x, w, y = _kernel_used_twice(always)
+    direct = F.conv2d(F.conv2d(x, w, padding=1).tanh(), w, padding=1).tanh()
+    (expected,) = torch.autograd.grad(direct.square().sum(), w, retain_graph=True)
+    (other,) = torch.autograd.grad(direct.sum(), w)
+    inner: list[torch.Tensor | None] = []
+    handle = y.sum()
+
+    def hook() -> None:
+        if not inner:  # the inner pass comes by here too
+            inner.append(None)
+            inner[0] = torch.autograd.grad(handle, w, retain_graph=True)[0]
+
+    first = y.grad_fn.next_functions[0][
+        0
+    ]  # the last convolution: the outer pass is in the middle of the kernel's steps
+    first.register_hook(lambda *_: hook())
+    y.square().sum().backward(retain_graph=True)
+    torch.testing.assert_close(inner[0], other)
+    torch.testing.assert_close(w.grad, expected)
+
+
+def test_nothing_stays_alive(always) -> None:
+    always("product")
+    x, w = torch.randn(1, 8, 2, 2, requires_grad=True), torch.randn(8, 8, 3, 3, requires_grad=True)
+    for wanted in ((x,), (w,), (x, w)):
+        store = convolution.Store()
+        call = convolution.within(store, convolution.convolve)
+        y = call(call(x, w, None, 1, 1).tanh(), w, None, 1, 1).sum()
+        torch.autograd.grad(y, wanted)
+        seen = weakref.ref(store)
+        del store, call, y
+        gc.collect()
+        assert seen() is None
+
+
+def test_gradients_of_gradients_are_refused_and_possible_without(always) -> None:
+    x, w, y = _kernel_used_twice(always)
+    for wanted in (x, w):
+        with pytest.raises(vs.VentralError, match="fast_convolutions"):
+            torch.autograd.grad(y.square().sum(), wanted, create_graph=True)
+
+
+def test_what_other_forms_cannot_do_is_left_to_torch(always) -> None:
+    always("product")
+    call = convolution.within(convolution.Store(), convolution.convolve)
+    w = torch.randn(4, 4, 3, 3)
+    assert call(torch.randn(0, 4, 6, 6), w, None, 1, 1).shape == (0, 4, 6, 6)
+    x = torch.randn(2, 4, 6, 6)
+
+    def loss(weight: torch.Tensor, f) -> torch.Tensor:
+        return f(x, weight, None, 1, 1).square().sum()
+
+    torch.testing.assert_close(torch.func.grad(loss)(w, call), torch.func.grad(loss)(w, F.conv2d))
+    half = call(x.bfloat16(), w.bfloat16(), None, 1, 1)
+    assert torch.equal(half, F.conv2d(x.bfloat16(), w.bfloat16(), None, 1, 1))
+
+
 def test_a_kernel_that_is_not_trained_gets_no_gradient(always) -> None:
     always("product")
     x = torch.randn(2, 4, 6, 6, dtype=torch.double).requires_grad_()
@@ -185,10 +245,22 @@ def test_compiled_stages_use_the_other_forms_too(form: str, learns: bool, always
 
     results = []
     for call in (step, torch.compile(step, backend="aot_eager")):
+        call = convolution.within(convolution.Store(), call)
         y = call(call(x))
         results.append((y, *(torch.autograd.grad(y.square().sum(), (x, w)) if learns else ())))
     torch.testing.assert_close(*results)
-    assert used == [form, form]
+    assert used == [form] * 4
+
+
+def test_compiled_stages_leave_all_to_torch_if_told_to(always, monkeypatch) -> None:
+    always("product")
+    monkeypatch.setattr(convolution, "_forward", lambda *_: pytest.fail("another form was used"))
+    net = vs.create_model("cornet_z", seed=0, input_shape=(3, 32, 32), num_classes=5).eval()
+    net.fast_convolutions = False
+    x = torch.randn(2, 3, 32, 32)
+    expected = net(x).output
+    net.compile(backend="eager")
+    torch.testing.assert_close(net(x).output, expected)
 
 
 def test_what_compiled_graphs_call_is_a_proper_operator() -> None:

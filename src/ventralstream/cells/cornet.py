@@ -30,7 +30,7 @@ class CORnetRCell(Cell):
         return (shape,)
 
     def update(self, drive: Drive, state: State, step: int) -> tuple[Tensor, State]:
-        h = torch.relu_(self.norm(self.conv(drive[0] + state[0]), step))
+        h = torch.relu(self.norm(self.conv(drive[0] + state[0]), step))
         return h, (h,)
 
 
@@ -100,10 +100,10 @@ class CORnetSCell(Cell):
         if self.rejoin is not None and not first:
             y = self.rejoin(x)
         elif self.conv1 is not None and self.norm1 is not None:
-            y = torch.relu_(self.norm1(self.conv1(x), step))
+            y = torch.relu(self.norm1(self.conv1(x), step))
         y = convolve(y, self.conv2.conv.weight, None, self.spec.stride if first else 1, 1)
-        y = self.norm3(self.conv3(torch.relu_(self.norm2(y, step))), step)
-        h = torch.relu_(y if skip is None else y + skip)
+        y = self.norm3(self.conv3(torch.relu(self.norm2(y, step))), step)
+        h = torch.relu(y) if skip is None else torch.relu_(y + skip)
         return h, (h,)
 
     def _project(self, x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ventralstream.errors import VentralError
 from ventralstream.layers import product, winograd
 
 Form = Literal["torch", "winograd", "product"]
@@ -33,7 +34,7 @@ class Store:
 
     def __init__(self) -> None:
         self._kernels: dict[Any, tuple[Tensor, Tensor]] = {}
-        self._shared: dict[Any, tuple[Tensor, KernelGradient]] = {}
+        self._collecting: dict[Any, tuple[Tensor, KernelGradient, Tensor]] = {}
 
     def kernel(self, weight: Tensor, back: bool = False) -> Tensor:
         """The kernel transformed for Winograd's form, and with `back` for carrying gradients back."""
@@ -44,63 +45,71 @@ class Store:
             self._kernels[key] = (winograd.transform_back(w) if back else winograd.transform(w), weight)
         return self._kernels[key][0]
 
-    def shared(self, weight: Tensor, geometry: Geometry) -> tuple[Tensor, KernelGradient]:
-        """The kernel as all steps see it, and what sums their gradients."""
-        key = (*_key(weight), geometry)
-        if key not in self._shared:
+    def collecting(self, weight: Tensor, geometry: Geometry) -> tuple[Tensor, KernelGradient]:
+        """The kernel as all steps see it, and what collects their gradients."""
+        owner = weight._base if weight._is_view() else weight  # slices are new tensors at every step
+        key = (id(owner), *_key(weight), geometry)
+        if key not in self._collecting:
             gradient = KernelGradient(weight.detach(), geometry)
-            self._shared[key] = (_Shared.apply(weight, gradient), gradient)
-        return self._shared[key]
+            self._collecting[key] = (_Collect.apply(weight, gradient), gradient, weight)
+        return self._collecting[key][:2]
 
     def clear(self) -> None:
         """Forgets all; it is made again if it is needed again."""
         self._kernels.clear()
-        self._shared.clear()
+        self._collecting.clear()
 
 
 _STORE: ContextVar[Store | None] = ContextVar("store", default=None)
+_CHOOSING: ContextVar[bool] = ContextVar(
+    "choosing", default=False
+)  # whether there is a store; compiled code reads this
 
 
 def within(store: Store | None, call: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, in which convolutions use this store; with None they are torch's own."""
 
     def run(*args: Any) -> Any:
-        token = _STORE.set(store)
+        tokens = _STORE.set(store), _CHOOSING.set(store is not None)
         try:
             return call(*args)
         finally:
-            _STORE.reset(token)
+            _STORE.reset(tokens[0])
+            _CHOOSING.reset(tokens[1])
 
     return run
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, groups: int = 1) -> Tensor:
-    """F.conv2d; inside an unroll, and in compiled stages, on a CPU in the form that is fastest."""
-    compiling = torch.compiler.is_compiling()
-    store = None if compiling else _STORE.get()
+    """F.conv2d; inside an unroll on a CPU in the form that is fastest."""
     geometry, learns = (stride, padding, groups), torch.is_grad_enabled() and weight.requires_grad
-    if not (compiling or store) or not _has_choice(x, weight, geometry, learns):
+    form: Form = "torch"
+    form_of_gradient: Form = "torch"
+    if _CHOOSING.get() and _may_choose(x, weight, groups):
+        form = _form(x, weight, geometry)
+        form_of_gradient = _form(x, weight, geometry, of_gradient=True) if learns else "torch"
+    if form == form_of_gradient == "torch":
         return F.conv2d(x, weight, bias, stride, padding, groups=groups)
-    form = _form(x, weight, geometry)
-    y: Tensor
-    if store is None:
-        y = _in_graph(x, weight, stride, padding, form)
+    if torch.compiler.is_compiling():
+        y: Tensor = _in_graph(x, weight, stride, padding, form)
     else:
-        shared, gradient = store.shared(weight, geometry) if learns else (weight, None)
-        y = _Convolution.apply(x, shared, geometry, form, store, gradient)
+        store = _STORE.get()
+        assert store is not None
+        seen, gradient = store.collecting(weight, geometry) if learns else (weight, None)
+        y = _Convolution.apply(x, seen, geometry, form, store, gradient)
     return y if bias is None else y + bias.view(1, -1, 1, 1)
 
 
-def _has_choice(x: Tensor, weight: Tensor, geometry: Geometry, learns: bool) -> bool:
-    """Whether the convolution or its gradient is to take another form than torch's."""
+def _may_choose(x: Tensor, weight: Tensor, groups: int) -> bool:
+    """Whether the other forms can do this convolution."""
     exact = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
-    if not exact or x.device.type != "cpu" or geometry[2] > 1 or torch.is_autocast_enabled("cpu"):
+    if not exact or x.device.type != "cpu" or groups > 1 or x.numel() == 0 or torch.is_autocast_enabled("cpu"):
         return False
-    return _form(x, weight, geometry) != "torch" or (learns and _form(x, weight, geometry, of_gradient=True) != "torch")
+    return torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active()
 
 
 def _form(x: Tensor, weight: Tensor, geometry: Geometry, of_gradient: bool = False) -> Form:
-    """The form to use, or to use for the kernel's gradient."""
+    """The form that is fastest, or that is for the kernel's gradient."""
     channels = weight.shape[0] * weight.shape[1]
     fits = weight.shape[2:] == (3, 3) and geometry == (1, 1, 1) and x.dtype == torch.float32
     if fits and channels >= _WINOGRAD_CHANNELS and winograd.tiles(x) >= _WINOGRAD_TILES:
@@ -109,12 +118,12 @@ def _form(x: Tensor, weight: Tensor, geometry: Geometry, of_gradient: bool = Fal
     return "product" if channels >= least else "torch"
 
 
-def _key(weight: Tensor) -> Any:
+def _key(weight: Tensor) -> tuple[int, torch.Size, tuple[int, ...]]:
     return weight.data_ptr(), weight.shape, weight.stride()
 
 
 class KernelGradient:
-    """Sums a kernel's gradient over the steps of one backward pass.
+    """Collects a kernel's gradient over the steps, for each backward pass on its own.
 
     Pairs of an input and its output's gradient wait until they hold as many numbers as the kernel, so that a large
     kernel is gone through once for several steps.
@@ -122,50 +131,51 @@ class KernelGradient:
 
     def __init__(self, weight: Tensor, geometry: Geometry) -> None:
         self.weight, self.geometry = weight, geometry
-        self._begin(None)
-
-    def _begin(self, backward_pass: int | None) -> None:
-        self.backward_pass = backward_pass
-        self.waiting: list[tuple[Tensor, Tensor]] = []
-        self.products: Tensor | None = None
-        self.total: Tensor | None = None
+        self._sums: dict[int, _Sum] = {}
 
     def add(self, x: Tensor, grad: Tensor) -> None:
         """Takes what one step gives."""
-        # an earlier backward pass may have ended without asking for this kernel's gradient
-        if (now := torch._C._current_graph_task_id()) != self.backward_pass:
-            self._begin(now)
-        self.waiting.append((x, grad))
-        if sum(a.numel() + b.numel() for a, b in self.waiting) >= self.weight.numel():
-            self._sum()
+        # the number of the backward pass that is running: passes over one graph may run inside or beside each other
+        total = self._sums.setdefault(torch._C._current_graph_task_id(), _Sum())
+        total.waiting.append((x.detach(), grad.detach()))
+        if sum(a.numel() + b.numel() for a, b in total.waiting) >= self.weight.numel():
+            self._count(total)
 
     def take(self) -> Tensor | None:
-        """The sum, and forgets it."""
-        self._sum()
-        total = self.total
-        if self.products is not None:
-            found = winograd.kernel_gradient(self.products)
-            total = found if total is None else total.add_(found)
-        self._begin(None)
-        return total
+        """What the running backward pass has collected; None if nothing."""
+        total = self._sums.pop(torch._C._current_graph_task_id(), None)
+        if total is None:
+            return None
+        self._count(total)
+        if total.products is None:
+            return total.gradient
+        found = winograd.kernel_gradient(total.products)
+        return found if total.gradient is None else total.gradient.add_(found)
 
-    def _sum(self) -> None:
+    def _count(self, total: _Sum) -> None:
         by_size: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
-        for x, grad in self.waiting:
+        for x, grad in total.waiting:
             by_size.setdefault(x.shape[2:], []).append((x, grad))
-        self.waiting = []
+        total.waiting = []
         for pairs in by_size.values():
             xs, grads = zip(*pairs, strict=True)
-            self._add(*((xs[0], grads[0]) if len(xs) == 1 else (torch.cat(xs), torch.cat(grads))))
+            x, grad = (xs[0], grads[0]) if len(xs) == 1 else (torch.cat(xs), torch.cat(grads))
+            if _form(x, self.weight, self.geometry, of_gradient=True) == "winograd":
+                found = winograd.gradient_products(x, grad)
+                total.products = found if total.products is None else total.products.add_(found)
+            else:
+                stride, padding, _ = self.geometry
+                found = product.kernel_gradient(x, grad, self.weight, stride, padding)
+                total.gradient = found if total.gradient is None else total.gradient.add_(found)
 
-    def _add(self, x: Tensor, grad: Tensor) -> None:
-        if _form(x, self.weight, self.geometry, of_gradient=True) == "winograd":
-            found = winograd.gradient_products(x, grad)
-            self.products = found if self.products is None else self.products.add_(found)
-        else:
-            stride, padding, _ = self.geometry
-            found = product.kernel_gradient(x, grad, self.weight, stride, padding)
-            self.total = found if self.total is None else self.total.add_(found)
+
+class _Sum:
+    """What one backward pass has collected for a kernel: waiting, in Winograd's terms, and in the kernel's own."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Tensor, Tensor]] = []
+        self.products: Tensor | None = None
+        self.gradient: Tensor | None = None
 
 
 def _forward(x: Tensor, weight: Tensor, geometry: Geometry, form: str, store: Store) -> Tensor:
@@ -188,9 +198,12 @@ def _into_input(x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, for
     return into
 
 
-class _Shared(torch.autograd.Function):
-    """The same kernel; its gradient is what `KernelGradient` has summed once all steps have given theirs."""
+# A kernel's gradient takes a way of its own. All steps read the kernel through one _Collect. Backward, each step's
+# _Convolution hands its share to a KernelGradient and returns None for the kernel; autograd still counts these, so that
+# _Collect's turn comes when all steps of the pass have had theirs, and it returns the sum.
 
+
+class _Collect(torch.autograd.Function):
     @staticmethod
     def forward(weight: Tensor, gradient: KernelGradient) -> Tensor:
         return weight.view_as(weight)
@@ -201,7 +214,6 @@ class _Shared(torch.autograd.Function):
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None]:
         return ctx.gradient.take(), None
 
@@ -219,10 +231,15 @@ class _Convolution(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph: what is made here would silently count as constant
+            raise VentralError(
+                "the network's convolutions can be differentiated once on a CPU; for gradients of gradients set its"
+                " fast_convolutions to False"
+            )
         x, weight = ctx.saved_tensors
-        if ctx.gradient is not None:
+        # the second: the kernel's _Collect, which runs only if the kernel's gradient is asked for
+        if ctx.gradient is not None and torch._C._will_engine_execute_node(ctx.next_functions[1][0]):
             ctx.gradient.add(x, grad)
         into_x = _into_input(x, weight, grad, *ctx.how) if ctx.needs_input_grad[0] else None
         return into_x, None, None, None, None, None
@@ -233,7 +250,8 @@ class _Convolution(torch.autograd.Function):
 
 @torch.library.custom_op("ventralstream::convolve", mutates_args=())
 def _in_graph(x: Tensor, weight: Tensor, stride: int, padding: int, form: str) -> Tensor:
-    return _forward(x, weight, (stride, padding, 1), form, _STORE.get() or Store())
+    y = _forward(x, weight, (stride, padding, 1), form, _STORE.get() or Store())
+    return y.contiguous(memory_format=torch.channels_last)  # as the operator's fake says
 
 
 @_in_graph.register_fake
