@@ -19,9 +19,8 @@ PAGES = [p for p in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_page(page: Path, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        ventralstream.jsonable, "_TAGS", dict(ventralstream.jsonable._TAGS)
-    )  # a page's own cells do not outlive it
+    known = dict(ventralstream.jsonable._TAGS)
+    monkeypatch.setattr(ventralstream.jsonable, "_TAGS", known)  # a page's own cells do not outlive it
     module = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
