@@ -227,7 +227,7 @@ def test_carried_state(net, presentation, first, second) -> None:
 
 
 @FAST
-@given(networks(), st.integers(1, 30))
+@given(networks(), st.integers(1, 16))
 def test_streaming_equals_a_movie(net, steps) -> None:
     x = shown(vs.Movie(), steps)
     whole = net(x, steps, presentation=vs.Movie(), readout=vs.PerStep(0))
