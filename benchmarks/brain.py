@@ -55,8 +55,8 @@ def labels(stimuli: int) -> tuple[list[str], list[str]]:
 
 
 def ours(folder: Path) -> Job:
-    from ventralstream.brain.neural_predictivity import predictivity
-    from ventralstream.brain.recordings import assembly
+    from ventralstream.assembly import assembly
+    from ventralstream.brain.mapping.predictivity import predictivity
 
     def job(task: dict[str, Any]) -> float | list[float]:
         x = np.load(folder / f"features-{task['bins'][0]}.npy")

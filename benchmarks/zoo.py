@@ -18,7 +18,7 @@ import torch
 from measure import ForwardFn, forward_once, machine, model_options, ratios, spread, train_once, write
 
 import ventralstream as vs
-from ventralstream.weights import load_cornet
+from ventralstream.published import load_cornet
 
 
 def official(path: str, name: str) -> torch.nn.Module:

@@ -32,12 +32,12 @@ from brainscore_vision.model_interface import BrainModel
 from PIL import Image
 
 import ventralstream as vs
-from ventralstream.brain.behavior import behavioral_ceiling, behavioral_consistency
-from ventralstream.brain.decoder import fit_decoder
-from ventralstream.brain.neural_predictivity import predictivity
-from ventralstream.brain.ost import PUBLISHED_L2, i1_over_time, ost_consistency, solution_times
-from ventralstream.brain.recordings import assembly
-from ventralstream.brain.similarity import rsa
+from ventralstream.assembly import assembly
+from ventralstream.brain.behaviour.decoder import fit_decoder
+from ventralstream.brain.behaviour.ost import PUBLISHED_L2, i1_over_time, ost_consistency, solution_times
+from ventralstream.brain.behaviour.signatures import behavioral_ceiling, behavioral_consistency
+from ventralstream.brain.mapping.predictivity import predictivity
+from ventralstream.brain.similarity.rdm import rsa
 from ventralstream.brainscore import VentralBrainModel
 from ventralstream.errors import VentralError
 

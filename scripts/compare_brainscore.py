@@ -46,10 +46,10 @@ def simulate(path: Path, stimuli: int, features: int, neuroids: int, bins: int, 
 
 def ours(data: Any) -> Scores:
     """Our scores, by name, each of all time bins."""
-    from ventralstream.brain.neural_predictivity import predictivity
-    from ventralstream.brain.recordings import assembly
-    from ventralstream.brain.reliability import internal_consistency
-    from ventralstream.brain.ridge import RidgeCV
+    from ventralstream.assembly import assembly
+    from ventralstream.brain.mapping.predictivity import predictivity
+    from ventralstream.brain.mapping.ridge import RidgeCV
+    from ventralstream.brain.recordings.reliability import internal_consistency
 
     trials, x = data["trials"], data["features"]
     repetitions, stimuli, _, bins = trials.shape

@@ -8,6 +8,7 @@ import torch
 from report.test_page import checked
 from typer.testing import CliRunner
 
+from ventralstream.checkpoints import load_network
 from ventralstream.cli import app
 from ventralstream.cost import cost
 from ventralstream.demo import experiment
@@ -19,7 +20,6 @@ from ventralstream.demo.report import pick_examples, report
 from ventralstream.demo.screen import Screen
 from ventralstream.errors import VentralError
 from ventralstream.models import build, count_parameters
-from ventralstream.weights import load_network
 
 TINY = Settings(updates=3, batch=8, test_scenes=40, steps=8, channels=(2, 2, 2, 2, 2), quick=True)
 

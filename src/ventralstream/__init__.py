@@ -29,8 +29,9 @@ _HOMES = {
     "network": ("Decision", "Network", "NetworkState", "Output"),
     "timing": ("first_steps",),
     "models": ("count_parameters", "create_model", "list_models", "model_spec", "register_model"),
-    "weights": ("from_hub", "load_network", "push_to_hub", "save_network"),
-    "extraction": ("extract", "open_features"),
+    "checkpoints": ("from_hub", "load_network", "push_to_hub", "save_network"),
+    "features.extraction": ("extract",),
+    "features.store": ("open_features",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

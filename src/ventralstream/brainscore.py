@@ -22,12 +22,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ventralstream.brain.commitment import Regions, commit, regions_of_sites, step_weights
-from ventralstream.brain.decoder import Decoder, fit_decoder
-from ventralstream.brain.recordings import TimeBins
+from ventralstream.assembly import TimeBins
+from ventralstream.brain.behaviour.decoder import Decoder, fit_decoder
 from ventralstream.data import Preprocessing
 from ventralstream.data.folder import open_image
 from ventralstream.errors import VentralError, unknown
+from ventralstream.features.commitment import Regions, commit, regions_of_sites, step_weights
 from ventralstream.models.registry import list_models, model_entry
 from ventralstream.network import Network, Output
 from ventralstream.presentation import Presentation

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ventralstream.layers import convolution
+from ventralstream.layers.cpu import convolution
 from ventralstream.plan import LEAVES, Instruction, Program, Value
 
 Call = Callable[..., Any]

@@ -119,8 +119,8 @@ class Network(nn.Module):
         spec: Its spec.
         first_steps: Per area, the first step at which the image drives it.
         fast_convolutions: On a CPU, whether each convolution takes the form that is fastest, and a kernel's gradient is
-            made once for many steps (`ventralstream.layers.convolution`): equal to the precision of the numbers' type,
-            but not to the last bit, and differentiable once. On by default.
+            made once for many steps (`ventralstream.layers.cpu.convolution`): equal to the precision of the numbers'
+            type, but not to the last bit, and differentiable once. On by default.
     """
 
     fast_convolutions: bool = True

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from xarray import DataArray
 
-from ventralstream.brain.recordings import assembly
+from ventralstream.assembly import assembly
 
 STEP_MS = 10.0
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 import ventralstream as vs
 from ventralstream import cli
-from ventralstream.extraction import open_features, weights_sha256
+from ventralstream.features.extraction import open_features, weights_sha256
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torchvision
 import ventralstream as vs
 from ventralstream.models import count_parameters, model_spec
 from ventralstream.models.feedforward import match_depth, match_width
-from ventralstream.weights import load_resnet
+from ventralstream.published import load_resnet
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34"])

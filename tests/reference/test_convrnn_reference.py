@@ -15,7 +15,7 @@ from torch import Tensor
 
 import ventralstream as vs
 from ventralstream.plan import Request
-from ventralstream.weights import load_convrnn
+from ventralstream.published import load_convrnn
 
 pytestmark = pytest.mark.reference
 TOLERANCE = 1e-4

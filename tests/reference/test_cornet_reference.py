@@ -10,7 +10,7 @@ import torch
 from originals import FOLDER, cornet_tensor, images, shape_of
 
 import ventralstream as vs
-from ventralstream.weights import load_cornet
+from ventralstream.published import load_cornet
 
 pytestmark = pytest.mark.reference
 TOLERANCE = 1e-4

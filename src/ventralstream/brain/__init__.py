@@ -9,32 +9,40 @@ import importlib
 from typing import Any
 
 _HOMES: dict[str, tuple[str, ...]] = {
-    "recordings": ("Exclusions", "align", "assembly", "mean_repetitions", "rebin", "select", "time_bins", "usable"),
-    "spikes": ("from_spikes",),
-    "netcdf": ("read", "write"),
-    "datasets": (
+    "assembly": ("assembly", "time_bins"),
+    "brain.recordings.presentations": ("Exclusions", "align", "mean_repetitions", "rebin", "select", "usable"),
+    "brain.recordings.spikes": ("from_spikes",),
+    "brain.recordings.netcdf": ("read", "write"),
+    "brain.recordings.datasets": (
         "human_occlusion",
         "human_speed_accuracy",
         "kriegeskorte92",
         "macaque_it",
         "macaque_v4",
     ),
-    "stimuli": ("Stimuli",),
-    "model_features": ("features", "features_from_store"),
-    "alignment": ("align_time",),
-    "reduction": ("PrincipalComponents", "Reduction", "SparseProjection"),
-    "score": ("Score",),
-    "splits": ("halves", "train_test_splits"),
-    "mapping": ("LinearMap", "Mapping"),
-    "pls": ("PLS",),
-    "ridge": ("Ridge", "RidgeCV"),
-    "reliability": ("CORRECTIONS", "Correction", "internal_consistency", "spearman_brown"),
-    "neural_predictivity": ("MAPPINGS", "predictivity"),
-    "dynamics": ("AreaAssignment", "assign_areas", "delayed", "generalisation_over_time", "lags", "time_courses"),
-    "decoding": ("decoded_over_time",),
-    "decoder": ("Decoder", "choice_probabilities", "fit_decoder"),
-    "ost": ("i1_over_time", "object_solution_times", "ost_consistency", "solution_times"),
-    "behavior": (
+    "data.stimuli": ("Stimuli",),
+    "features.assemblies": ("features", "features_from_store"),
+    "brain.mapping.alignment": ("align_time",),
+    "features.reduction": ("PrincipalComponents", "Reduction", "SparseProjection"),
+    "brain.score": ("Score",),
+    "brain.splits": ("halves", "train_test_splits"),
+    "brain.mapping.linear": ("LinearMap", "Mapping"),
+    "brain.mapping.pls": ("PLS",),
+    "brain.mapping.ridge": ("Ridge", "RidgeCV"),
+    "brain.recordings.reliability": ("CORRECTIONS", "Correction", "internal_consistency", "spearman_brown"),
+    "brain.mapping.predictivity": ("MAPPINGS", "predictivity"),
+    "brain.mapping.dynamics": (
+        "AreaAssignment",
+        "assign_areas",
+        "delayed",
+        "generalisation_over_time",
+        "lags",
+        "time_courses",
+    ),
+    "brain.recordings.decoding": ("decoded_over_time",),
+    "brain.behaviour.decoder": ("Decoder", "choice_probabilities", "fit_decoder"),
+    "brain.behaviour.ost": ("i1_over_time", "object_solution_times", "ost_consistency", "solution_times"),
+    "brain.behaviour.signatures": (
         "behavioral_ceiling",
         "behavioral_consistency",
         "brain_score_2019",
@@ -43,11 +51,20 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "matrix_of_trials",
         "signature",
     ),
-    "kappa": ("cohens_kappa", "error_consistency"),
-    "accuracy": ("AccuracyCurve", "accuracy_by_difficulty", "accuracy_curve"),
-    "similarity": ("Rdm", "compare", "linear_cka", "noise_ceiling", "rdm", "rsa", "rsa_over_time", "rsatoolbox_rdms"),
-    "people": ("TimeMapping", "correct_over_time", "early_exits", "fit_time_mapping"),
-    "masking": (
+    "brain.behaviour.kappa": ("cohens_kappa", "error_consistency"),
+    "brain.behaviour.accuracy": ("AccuracyCurve", "accuracy_by_difficulty", "accuracy_curve"),
+    "brain.similarity.rdm": (
+        "Rdm",
+        "compare",
+        "linear_cka",
+        "noise_ceiling",
+        "rdm",
+        "rsa",
+        "rsa_over_time",
+        "rsatoolbox_rdms",
+    ),
+    "brain.behaviour.people": ("TimeMapping", "correct_over_time", "early_exits", "fit_time_mapping"),
+    "brain.behaviour.masking": (
         "MaskingComparison",
         "MaskingCurves",
         "compare_masking",
@@ -63,7 +80,7 @@ __all__ = [*_HOME_OF]
 
 def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
-        return getattr(importlib.import_module(f"ventralstream.brain.{_HOME_OF[name]}"), name)
+        return getattr(importlib.import_module(f"ventralstream.{_HOME_OF[name]}"), name)
     raise AttributeError(f"module 'ventralstream.brain' has no attribute '{name}'")
 
 

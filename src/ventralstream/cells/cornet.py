@@ -12,7 +12,7 @@ from ventralstream.cells.base import Cell, Drive, State
 from ventralstream.cells.registry import register_cell
 from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
-from ventralstream.layers.convolution import convolve
+from ventralstream.layers.cpu.convolution import convolve
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.specs import Conv, Norm, Shape
 from ventralstream.spec import CellSpec

@@ -28,8 +28,8 @@ def convert(
     The result is a folder that `ventral show`, `ventral evaluate`, `ventral extract` and `create_model(NAME,
     weights=FOLDER)` take. Tensors that are missing, left over or of the wrong shape are an error that lists them.
     """
-    from ventralstream.weights.convert import convert as convert_weights
-    from ventralstream.weights.disk import PROVENANCE_FILE
+    from ventralstream.checkpoints.disk import PROVENANCE_FILE
+    from ventralstream.published.convert import convert as convert_weights
 
     network = convert_weights(source, model, out, num_classes)
     count = sum(p.numel() for p in network.parameters())

@@ -69,11 +69,11 @@ def evaluate(
 
     import torch
 
+    from ventralstream.checkpoints import load_network
     from ventralstream.data import Loader
     from ventralstream.evaluation import accuracy_per_step, early_exit
     from ventralstream.training.folder import RECIPE, open_run
     from ventralstream.training.recipe import Place
-    from ventralstream.weights import load_network
 
     _check_folder(model)
     run = open_run(model) if (model / RECIPE).is_file() else None
@@ -194,7 +194,7 @@ def _class_numbers(folder: Path, spec: NetworkSpec, classes: tuple[str, ...], da
     """Of each class of a set, which of the network's logits is its."""
     import torch
 
-    from ventralstream.weights.convert import class_names
+    from ventralstream.published.convert import class_names
 
     known, (count,) = class_names(folder), spec.shapes().output[spec.readout_area]
     # ImageNet's folders are usually named by WordNet's numbers, whose order is that of its classes.

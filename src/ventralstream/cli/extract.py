@@ -61,7 +61,7 @@ def extract(
 
     import torch
 
-    from ventralstream.extraction import extract, open_features
+    from ventralstream.features.extraction import extract, open_features
     from ventralstream.record import Record
 
     choices: Any = {"reduce": reduce, "of": of}  # Record and extract check them
@@ -93,8 +93,8 @@ def extract(
 
 def _network(model: str, seed: int | None) -> tuple[Network, str]:
     """The network, and how the images it is meant for were brought to their size."""
+    from ventralstream.checkpoints import load_network
     from ventralstream.models import create_model
-    from ventralstream.weights import load_network
 
     if not Path(model).is_dir():
         network = create_model(model, seed=seed or 0)

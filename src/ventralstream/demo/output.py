@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ventralstream.checkpoints import save_network
 from ventralstream.demo.experiment import Run
 from ventralstream.demo.metrics import metrics
 from ventralstream.demo.report import report
-from ventralstream.weights import save_network, write_text
+from ventralstream.files import write_text
 
 METRICS_FILE, REPORT_FILE, NETWORKS_FOLDER = "metrics.json", "report.html", "networks"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ventralstream.layers.convolution import convolve
+from ventralstream.layers.cpu.convolution import convolve
 from ventralstream.layers.specs import Conv, Padding, Pool, window_size
 
 

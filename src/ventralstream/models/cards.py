@@ -6,12 +6,12 @@ import dataclasses
 import inspect
 from pathlib import Path
 
+from ventralstream.files import write_text
 from ventralstream.models.areas import area_rows
 from ventralstream.models.registry import Published, count_parameters, list_models, model_entry, model_spec
 from ventralstream.presentation import Presentation
 from ventralstream.readout import Readout
 from ventralstream.timing import first_steps
-from ventralstream.weights.disk import write_text
 
 FAMILIES = {
     "convrnn": "ConvRNNs (Nayebi et al. 2018, 2022)",

@@ -11,11 +11,11 @@ from typing import Literal, get_args
 
 import torch
 
+from ventralstream.checkpoints.disk import load_network, load_spec
+from ventralstream.checkpoints.hub import hub_folder
 from ventralstream.errors import VentralError, unknown
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec
-from ventralstream.weights.disk import load_network, load_spec
-from ventralstream.weights.hub import hub_folder
 
 Family = Literal["convrnn", "cornet", "liao_poggio", "feedforward", "user"]
 SpecMaker = Callable[..., NetworkSpec]

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from ventralstream.brain.accuracy import AccuracyCurve
+from ventralstream.brain.behaviour.accuracy import AccuracyCurve
 from ventralstream.errors import VentralError
 from ventralstream.report.plots import COLOURS, INK, MARKERS, MUTED, look, new_figure, square
 

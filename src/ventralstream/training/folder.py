@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ventralstream.checkpoints import load_network, save_network
 from ventralstream.data import SetInfo
 from ventralstream.errors import VentralError
+from ventralstream.files import write_text
 from ventralstream.jsonable import from_json
 from ventralstream.network import Network
 from ventralstream.training.checkpoint import checkpoints, position, read_checkpoint
 from ventralstream.training.provenance import provenance
 from ventralstream.training.recipe import Place, Recipe
-from ventralstream.weights import load_network, save_network, write_text
 
 RECIPE, RUN, METRICS, TENSORBOARD, CHECKPOINTS = (
     "recipe.json",

@@ -11,7 +11,7 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
-from ventralstream.weights import write_text
+from ventralstream.files import write_text
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
+from ventralstream.checkpoints import load_network, load_spec
 from ventralstream.data import FolderSet, Loader, MemorySet, SetInfo, load_set
 from ventralstream.errors import VentralError
 from ventralstream.models import build, list_models, model_spec
@@ -32,7 +33,6 @@ from ventralstream.training.recipe import Place, Recipe
 from ventralstream.training.saving import Checkpoints
 from ventralstream.training.screen import Screen
 from ventralstream.training.task import Task, accuracy_name, metric_names
-from ventralstream.weights import load_network, load_spec
 
 Sets = tuple[MemorySet | FolderSet, MemorySet | FolderSet]  # to train on, to validate on
 

@@ -105,7 +105,7 @@ def behavior(
 
         from ventralstream.brain import matrix_of_trials
         from ventralstream.brain import signature as signature_of
-        from ventralstream.brain.behavior import correlate, matrix_of_probabilities
+        from ventralstream.brain.behaviour.signatures import correlate, matrix_of_probabilities
         from ventralstream.report.brain_figures import signatures
 
         if not found:
@@ -128,7 +128,7 @@ def behavior(
 
 def _trials(data: str, root: Path | None) -> DataArray:
     from ventralstream.brain import read
-    from ventralstream.brain.datasets import load
+    from ventralstream.brain.recordings.datasets import load
 
     trials = read(data) if is_file(data) else load(known(data, ["choices"]), folder(root, data))
     absent = [c for c in ("stimulus_id", "truth", "sample_obj", "dist_obj") if c not in trials.coords]
@@ -144,7 +144,7 @@ def _parts(features: DataArray, trials: DataArray, labels: Path | None) -> tuple
     """Features with objects: of the images that people did not see, and of those that they saw."""
     import numpy as np
 
-    from ventralstream.brain.datasets.files import read_table
+    from ventralstream.brain.recordings.datasets.files import read_table
 
     ids = features["stimulus_id"].values.astype(str)
     seen = {str(i): str(t) for i, t in zip(trials["stimulus_id"].values, trials["truth"].values, strict=True)}

@@ -34,8 +34,8 @@ def consistency(
     check_files(out, figure)
     import numpy as np
 
+    from ventralstream.assembly import time_bins_of
     from ventralstream.brain import internal_consistency, select
-    from ventralstream.brain.recordings import time_bins_of
 
     recorded = open_recordings(data, root, bin_ms=bin_ms)
     recordings = recorded.recordings

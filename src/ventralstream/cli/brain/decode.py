@@ -36,9 +36,9 @@ def decode(
     check_files(out, figure)
     import numpy as np
 
+    from ventralstream.assembly import time_bins_of
     from ventralstream.brain import accuracy_curve, rebin
-    from ventralstream.brain.decoding import decoded_over_time
-    from ventralstream.brain.recordings import time_bins_of
+    from ventralstream.brain.recordings.decoding import decoded_over_time
 
     if window_ms < 1 or every_ms < 1:
         raise VentralError(f"windows of {window_ms} ms every {every_ms} ms cannot be made; expected whole ms above 0")

@@ -14,7 +14,7 @@ from ventralstream.errors import VentralError, unknown
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from ventralstream.brain.stimuli import Stimuli
+    from ventralstream.data.stimuli import Stimuli
     from ventralstream.network import Network
 
 Kind = Literal["recordings", "similarity", "people", "solution times", "choices"]
@@ -38,7 +38,7 @@ PIXELS_SIZE = 32  # height and width that images are brought to for the baseline
 
 def data_sets(kind: Kind) -> tuple[str, ...]:
     """The names of the data sets of a kind."""
-    from ventralstream.brain.datasets import SETS
+    from ventralstream.brain.recordings.datasets import SETS
 
     published = {
         "recordings": [*_SESSIONS, "macaque-it", *(s for s in SETS if s.startswith("MajajHong"))],
@@ -100,8 +100,9 @@ def open_recordings(data: str, root: Path | None, images: Path | None = None, bi
         images: Folder of the images.
         bin_ms: Width of the time bins of macaque-it.
     """
-    from ventralstream.brain import datasets, read
-    from ventralstream.brain.recordings import check
+    from ventralstream.assembly import check
+    from ventralstream.brain import read
+    from ventralstream.brain.recordings import datasets
 
     if is_file(data):
         return Recorded(Path(data).name, check(read(data)), images)
@@ -155,8 +156,8 @@ class Features:
 
 def open_model(model: str, seed: int) -> tuple[Network, str, str]:
     """A network by its folder or registered name, what to call it, and where its weights are from."""
+    from ventralstream.checkpoints import load_network
     from ventralstream.models import create_model
-    from ventralstream.weights import load_network
 
     if Path(model).is_dir():
         return load_network(model), Path(model).resolve().name, model
@@ -251,7 +252,7 @@ def _stored(path: str, options: FeatureOptions) -> Features:
     import zarr
 
     from ventralstream.brain import features_from_store
-    from ventralstream.extraction import open_features as open_store
+    from ventralstream.features.extraction import open_features as open_store
 
     if not Path(path).is_dir():
         raise VentralError(f"the store '{path}' does not exist")
@@ -301,8 +302,8 @@ def _pixels(images: Stimuli | Path) -> DataArray:
     from PIL import Image
 
     from ventralstream.brain import assembly
-    from ventralstream.brain.stimuli import Stimuli
     from ventralstream.data import list_images
+    from ventralstream.data.stimuli import Stimuli
 
     pictures: Any
     if isinstance(images, Stimuli):

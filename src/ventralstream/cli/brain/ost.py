@@ -108,7 +108,7 @@ def ost(
 def _monkey(data: str, root: Path | None, decoder: str) -> DataArray:
     """The monkeys' times [presentation] with `stimulus_id`, `i1` and `object_name`."""
     from ventralstream.brain import read
-    from ventralstream.brain.datasets import load, monkey_solution_times
+    from ventralstream.brain.recordings.datasets import load, monkey_solution_times
 
     times = read(data) if is_file(data) else load(known(data, ["solution times"]), folder(root, data))
     if "decoder" in times.dims:

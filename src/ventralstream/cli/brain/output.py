@@ -50,7 +50,7 @@ def check_files(out: Path | None, figure: Path | None) -> None:
 
 def show(result: Result, as_json: bool, out: Path | None, figure: Path | None) -> None:
     """Prints the table or the JSON, and writes the files that are wanted."""
-    from ventralstream.weights.disk import write_text
+    from ventralstream.files import write_text
 
     text = json.dumps(result.data, indent=1, allow_nan=False)
     if out is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from xarray import DataArray
 
-    from ventralstream.brain.accuracy import AccuracyCurve
+    from ventralstream.brain.behaviour.accuracy import AccuracyCurve
 
 CLASSES = 10  # of CIFAR-10
 CATEGORIES = 5  # of the occluded objects

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
     from ventralstream.brain.score import Score
-    from ventralstream.brain.similarity import Rdm
-    from ventralstream.brain.stimuli import Stimuli
+    from ventralstream.brain.similarity.rdm import Rdm
+    from ventralstream.data.stimuli import Stimuli
 
 _Found: TypeAlias = "tuple[str, str, str, DataArray, Score]"  # model, weights, area, features, score
 
@@ -59,8 +59,8 @@ def rsa(
     options.use_threads(threads)
     import numpy as np
 
-    from ventralstream.brain.similarity import rdm
-    from ventralstream.brain.similarity import rsa as compare
+    from ventralstream.brain.similarity.rdm import rdm
+    from ventralstream.brain.similarity.rdm import rsa as compare
 
     measured: Any = measure
     how: Any = {"comparison": comparison, "bootstraps": bootstraps, "seed": seed}
@@ -143,8 +143,8 @@ def _references(
     import numpy as np
 
     from ventralstream.brain import kriegeskorte92, mean_repetitions, rdm
-    from ventralstream.brain.recordings import usable
-    from ventralstream.brain.similarity import Rdm
+    from ventralstream.brain.recordings.presentations import usable
+    from ventralstream.brain.similarity.rdm import Rdm
 
     if not is_file(data) and known(data, ["similarity", "recordings"]) == "kriegeskorte-92":
         held = kriegeskorte92(folder(root, data))
@@ -171,7 +171,7 @@ def _most_alike(found: list[_Found]) -> _Found:
 def _over_time(features: DataArray, reference: Rdm, measure: Any, how: dict[str, Any]) -> Score:
     import numpy as np
 
-    from ventralstream.brain.similarity import rsa_over_time
+    from ventralstream.brain.similarity.rdm import rsa_over_time
 
     rows = np.isin(features["stimulus_id"].values, reference.stimulus_id)
     return rsa_over_time(features.isel(presentation=np.flatnonzero(rows)), reference, measure=measure, **how)

@@ -75,8 +75,8 @@ def score(
     check_files(out, figure)
     options.use_threads(threads)
     from ventralstream.brain import CORRECTIONS, assign_areas, predictivity, select
-    from ventralstream.brain.neural_predictivity import mapping_named
-    from ventralstream.brain.reliability import correction_named
+    from ventralstream.brain.mapping.predictivity import mapping_named
+    from ventralstream.brain.recordings.reliability import correction_named
 
     mapping_named(mapping), correction_named(correction)  # before the models run
     recorded = open_recordings(data, root, images)
@@ -171,7 +171,8 @@ def _window(recordings: DataArray, window: str) -> DataArray:
     """The time bins within a window."""
     import numpy as np
 
-    from ventralstream.brain.recordings import bins_within, time_bins_of
+    from ventralstream.assembly import time_bins_of
+    from ventralstream.brain.recordings.presentations import bins_within
 
     try:
         start, end = (float(x) for x in window.rsplit("-", 1))

@@ -1,0 +1,1 @@
+"""Behaviour of people, monkeys and models: signatures, solution times, accuracy in time."""

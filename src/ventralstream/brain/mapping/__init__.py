@@ -1,0 +1,1 @@
+"""Maps from a model's features to neuroids, and how well they predict."""

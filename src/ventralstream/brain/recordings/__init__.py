@@ -1,0 +1,1 @@
+"""Recordings: assemblies of trials, their data sets, files and reliability."""

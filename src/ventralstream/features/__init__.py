@@ -1,0 +1,1 @@
+"""What networks do, recorded: one pass over images, and what is done with it."""

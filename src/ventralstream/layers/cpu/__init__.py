@@ -1,0 +1,1 @@
+"""Convolutions on a CPU in the form that is fastest."""

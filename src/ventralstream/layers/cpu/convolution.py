@@ -1,0 +1,290 @@
+"""Convolutions inside an unroll on a CPU: each in the form that is fastest, sharing over steps what can be shared.
+
+There are three forms, equal to the precision of the numbers' type: torch's own, Winograd's (`layers.winograd`), and a
+product of matrices (`layers.product`). A kernel is applied at many steps of one unroll: it is transformed once for all
+of them, and where it is large its gradient is made once, from what all its steps gave.
+
+The bounds below were found by timing the kernels of the registered models on two cores with AVX-512.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ventralstream.errors import VentralError
+from ventralstream.layers.cpu import product, winograd
+
+Form = Literal["torch", "winograd", "product"]
+Geometry = tuple[int, int, int]  # stride, padding, groups
+
+_WINOGRAD_CHANNELS = 2**14  # in times out: with fewer the transforms cost what the products gain
+_WINOGRAD_TILES = 48  # with fewer the products of transformed kernels are too thin to gain anything
+_PRODUCT_CHANNELS = 2**20  # in times out: above, torch's own spends its time reordering the kernel
+_PRODUCT_CHANNELS_OF_GRADIENT = 2**15  # the same for the kernel's gradient
+
+
+class Store:
+    """What the convolutions of one unroll share."""
+
+    def __init__(self) -> None:
+        self._kernels: dict[Any, tuple[Tensor, Tensor]] = {}
+        self._collecting: dict[Any, tuple[Tensor, KernelGradient, Tensor]] = {}
+
+    def kernel(self, weight: Tensor, back: bool = False) -> Tensor:
+        """The kernel transformed for Winograd's form, and with `back` for carrying gradients back."""
+        key = (*_key(weight), back)
+        if key not in self._kernels:
+            w = weight.detach()
+            # the weight is kept too, so that no other tensor gets its address
+            self._kernels[key] = (winograd.transform_back(w) if back else winograd.transform(w), weight)
+        return self._kernels[key][0]
+
+    def collecting(self, weight: Tensor, geometry: Geometry) -> tuple[Tensor, KernelGradient]:
+        """The kernel as all steps see it, and what collects their gradients."""
+        owner = weight._base if weight._is_view() else weight  # slices are new tensors at every step
+        key = (id(owner), *_key(weight), geometry)
+        if key not in self._collecting:
+            gradient = KernelGradient(weight.detach(), geometry)
+            self._collecting[key] = (_Collect.apply(weight, gradient), gradient, weight)
+        return self._collecting[key][:2]
+
+    def clear(self) -> None:
+        """Forgets all; it is made again if it is needed again."""
+        self._kernels.clear()
+        self._collecting.clear()
+
+
+_STORE: ContextVar[Store | None] = ContextVar("store", default=None)
+_CHOOSING: ContextVar[bool] = ContextVar(
+    "choosing", default=False
+)  # whether there is a store; compiled code reads this
+
+
+def within(store: Store | None, call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, in which convolutions use this store; with None they are torch's own."""
+
+    def run(*args: Any) -> Any:
+        tokens = _STORE.set(store), _CHOOSING.set(store is not None)
+        try:
+            return call(*args)
+        finally:
+            _STORE.reset(tokens[0])
+            _CHOOSING.reset(tokens[1])
+
+    return run
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, groups: int = 1) -> Tensor:
+    """F.conv2d; inside an unroll on a CPU in the form that is fastest."""
+    geometry, learns = (stride, padding, groups), torch.is_grad_enabled() and weight.requires_grad
+    form: Form = "torch"
+    form_of_gradient: Form = "torch"
+    if _CHOOSING.get() and _may_choose(x, weight, groups):
+        form = _form(x, weight, geometry)
+        form_of_gradient = _form(x, weight, geometry, of_gradient=True) if learns else "torch"
+    if form == form_of_gradient == "torch":
+        return F.conv2d(x, weight, bias, stride, padding, groups=groups)
+    if torch.compiler.is_compiling():
+        y: Tensor = _in_graph(x, weight, stride, padding, form)
+    else:
+        store = _STORE.get()
+        assert store is not None
+        seen, gradient = store.collecting(weight, geometry) if learns else (weight, None)
+        y = _Convolution.apply(x, seen, geometry, form, store, gradient)
+    return y if bias is None else y + bias.view(1, -1, 1, 1)
+
+
+def _may_choose(x: Tensor, weight: Tensor, groups: int) -> bool:
+    """Whether the other forms can do this convolution."""
+    exact = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
+    if not exact or x.device.type != "cpu" or groups > 1 or x.numel() == 0 or torch.is_autocast_enabled("cpu"):
+        return False
+    return torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active()
+
+
+def _form(x: Tensor, weight: Tensor, geometry: Geometry, of_gradient: bool = False) -> Form:
+    """The form that is fastest, or that is for the kernel's gradient."""
+    channels = weight.shape[0] * weight.shape[1]
+    fits = weight.shape[2:] == (3, 3) and geometry == (1, 1, 1) and x.dtype == torch.float32
+    if fits and channels >= _WINOGRAD_CHANNELS and winograd.tiles(x) >= _WINOGRAD_TILES:
+        return "winograd"
+    least = _PRODUCT_CHANNELS_OF_GRADIENT if of_gradient else _PRODUCT_CHANNELS
+    return "product" if channels >= least else "torch"
+
+
+def _key(weight: Tensor) -> tuple[int, torch.Size, tuple[int, ...]]:
+    return weight.data_ptr(), weight.shape, weight.stride()
+
+
+class KernelGradient:
+    """Collects a kernel's gradient over the steps, for each backward pass on its own.
+
+    Pairs of an input and its output's gradient wait until they hold as many numbers as the kernel, so that a large
+    kernel is gone through once for several steps.
+    """
+
+    def __init__(self, weight: Tensor, geometry: Geometry) -> None:
+        self.weight, self.geometry = weight, geometry
+        self._sums: dict[int, _Sum] = {}
+
+    def add(self, x: Tensor, grad: Tensor) -> None:
+        """Takes what one step gives."""
+        # the number of the backward pass that is running: passes over one graph may run inside or beside each other
+        total = self._sums.setdefault(torch._C._current_graph_task_id(), _Sum())
+        total.waiting.append((x.detach(), grad.detach()))
+        if sum(a.numel() + b.numel() for a, b in total.waiting) >= self.weight.numel():
+            self._count(total)
+
+    def take(self) -> Tensor | None:
+        """What the running backward pass has collected; None if nothing."""
+        total = self._sums.pop(torch._C._current_graph_task_id(), None)
+        if total is None:
+            return None
+        self._count(total)
+        if total.products is None:
+            return total.gradient
+        found = winograd.kernel_gradient(total.products)
+        return found if total.gradient is None else total.gradient.add_(found)
+
+    def _count(self, total: _Sum) -> None:
+        by_size: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
+        for x, grad in total.waiting:
+            by_size.setdefault(x.shape[2:], []).append((x, grad))
+        total.waiting = []
+        for pairs in by_size.values():
+            xs, grads = zip(*pairs, strict=True)
+            x, grad = (xs[0], grads[0]) if len(xs) == 1 else (torch.cat(xs), torch.cat(grads))
+            if _form(x, self.weight, self.geometry, of_gradient=True) == "winograd":
+                found = winograd.gradient_products(x, grad)
+                total.products = found if total.products is None else total.products.add_(found)
+            else:
+                stride, padding, _ = self.geometry
+                found = product.kernel_gradient(x, grad, self.weight, stride, padding)
+                total.gradient = found if total.gradient is None else total.gradient.add_(found)
+
+
+class _Sum:
+    """What one backward pass has collected for a kernel: waiting, in Winograd's terms, and in the kernel's own."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Tensor, Tensor]] = []
+        self.products: Tensor | None = None
+        self.gradient: Tensor | None = None
+
+
+def _forward(x: Tensor, weight: Tensor, geometry: Geometry, form: str, store: Store) -> Tensor:
+    stride, padding, _ = geometry
+    if form == "winograd":
+        return winograd.convolve(x, store.kernel(weight))
+    if form == "product":
+        return product.convolve(x, weight, stride, padding)
+    return F.conv2d(x, weight, None, stride, padding)
+
+
+def _into_input(x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, form: str, store: Store) -> Tensor:
+    stride, padding, _ = geometry
+    if form == "winograd":
+        return winograd.convolve(grad, store.kernel(weight, back=True))
+    if form == "product":
+        return product.input_gradient(grad, weight, x, stride, padding)
+    sides, mask = ([stride] * 2, [padding] * 2, [1, 1]), [True, False, False]
+    into: Tensor = torch.ops.aten.convolution_backward(grad, x, weight, None, *sides, False, [0, 0], 1, mask)[0]
+    return into
+
+
+# A kernel's gradient takes a way of its own. All steps read the kernel through one _Collect. Backward, each step's
+# _Convolution hands its share to a KernelGradient and returns None for the kernel; autograd still counts these, so that
+# _Collect's turn comes when all steps of the pass have had theirs, and it returns the sum.
+
+
+class _Collect(torch.autograd.Function):
+    @staticmethod
+    def forward(weight: Tensor, gradient: KernelGradient) -> Tensor:
+        return weight.view_as(weight)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, KernelGradient], output: Tensor) -> None:
+        ctx.gradient = inputs[1]
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None]:
+        return ctx.gradient.take(), None
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        x: Tensor, weight: Tensor, geometry: Geometry, form: Form, store: Store, gradient: KernelGradient | None
+    ) -> Tensor:
+        return _forward(x, weight, geometry, form, store)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, weight, *ctx.how, ctx.gradient = inputs
+        ctx.save_for_backward(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph: what is made here would silently count as constant
+            raise VentralError(
+                "the network's convolutions can be differentiated once on a CPU; for gradients of gradients set its"
+                " fast_convolutions to False"
+            )
+        x, weight = ctx.saved_tensors
+        # the second: the kernel's _Collect, which runs only if the kernel's gradient is asked for
+        if ctx.gradient is not None and torch._C._will_engine_execute_node(ctx.next_functions[1][0]):
+            ctx.gradient.add(x, grad)
+        into_x = _into_input(x, weight, grad, *ctx.how) if ctx.needs_input_grad[0] else None
+        return into_x, None, None, None, None, None
+
+
+# What compiled graphs call. A graph is one step's, so its kernels' gradients are made step by step.
+
+
+@torch.library.custom_op("ventralstream::convolve", mutates_args=())
+def _in_graph(x: Tensor, weight: Tensor, stride: int, padding: int, form: str) -> Tensor:
+    y = _forward(x, weight, (stride, padding, 1), form, _STORE.get() or Store())
+    return y.contiguous(memory_format=torch.channels_last)  # as the operator's fake says
+
+
+@_in_graph.register_fake
+def _(x: Tensor, weight: Tensor, stride: int, padding: int, form: str) -> Tensor:
+    return F.conv2d(x, weight, None, stride, padding).contiguous(memory_format=torch.channels_last)
+
+
+@torch.library.custom_op("ventralstream::convolve_backward", mutates_args=())
+def _backward_in_graph(
+    x: Tensor, weight: Tensor, grad: Tensor, stride: int, padding: int, form: str
+) -> tuple[Tensor, Tensor]:
+    geometry = stride, padding, 1
+    gradient = KernelGradient(weight, geometry)
+    gradient.add(x, grad)
+    into_weight = gradient.take()
+    assert into_weight is not None
+    into_x = _into_input(x, weight, grad, geometry, form, Store())
+    return tuple(g.contiguous(memory_format=torch.channels_last) for g in (into_x, into_weight))  # type: ignore[return-value]
+
+
+@_backward_in_graph.register_fake
+def _(x: Tensor, weight: Tensor, grad: Tensor, stride: int, padding: int, form: str) -> tuple[Tensor, Tensor]:
+    like = (torch.empty_like(g, memory_format=torch.channels_last) for g in (x, weight))
+    return next(like), next(like)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, *ctx.how = inputs
+    ctx.save_for_backward(x, weight)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return *_backward_in_graph(*ctx.saved_tensors, grad, *ctx.how), None, None, None
+
+
+_in_graph.register_autograd(_backward, setup_context=_keep)
