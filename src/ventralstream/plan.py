@@ -301,7 +301,7 @@ class _Tracer:
             last = self._stage("update", name, count, (drive, into_update, self._state(area, step)))
             self.updates[name, step] = last
             made.append(last)
-        needs_raw = any(layer.tag == "add_input" for layer in area.output)
+        needs_raw = any(layer.reads_raw for layer in area.output)
         output = self._stage("output", name, count, (last, drive if needs_raw else None))
         self.outputs[name, step] = output
         self.cells[name, step] = (*made, output)
