@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
@@ -12,6 +13,7 @@ from ventralstream import unroll
 from ventralstream.area import AreaModule, Transition, traits_of
 from ventralstream.errors import VentralError
 from ventralstream.execute import Call, Execution
+from ventralstream.layers import shortcuts
 from ventralstream.layers.init import initialise
 from ventralstream.layers.norm import StepNorm
 from ventralstream.output import Decision, NetworkState, Output
@@ -68,7 +70,6 @@ class Network(nn.Module):
         for area in spec.areas:
             if area.cell is not None:
                 self.areas[area.name].cell.start()
-        self.to(memory_format=torch.channels_last)  # pooling is several times faster so, and no operation slower
         self._plans = unroll.Plans()
         self._shapes: dict[tuple[int, int], Shapes] = {}
         self._compiled: dict[tuple[str, Any], Call] = {}
@@ -210,18 +211,20 @@ class Network(nn.Module):
 
     def plan(self, request: Request) -> Program:
         """The program for a request."""
+        if shortcuts.watched(self) or shortcuts.traced():
+            request = replace(request, watched=True)
         return self._plans.program(self.spec, self.traits(), request)
 
     def execution(self, program: Program, stimulus: Stimulus, wanted: frozenset[int]) -> Execution:
         """A program of this network on a stimulus, ready to run; `wanted` are the values it gives out."""
         return unroll.execution(self, program, stimulus, wanted)
 
-    def stage(self, value: Value) -> Call:
-        """What computes a value of a program, called with the step and the arguments."""
-        call = self._compiled.get((value.op, value.owner))
+    def stage(self, value: Value, compiled: bool = True) -> Call:
+        """What computes a value of a program, called with the step and the arguments; compiled if it was and may be."""
+        call = self._compiled.get((value.op, value.owner)) if compiled else None
         if call is None:
             module = self.transitions[str(value.owner)] if value.op == "transit" else self.areas[str(value.owner)]
-            call = getattr(module, value.op)
+            call = module if value.op in ("output", "transit") else getattr(module, value.op)
         return cast(Call, call)
 
     def traits(self) -> dict[Stage, Traits]:
@@ -270,10 +273,10 @@ class Network(nn.Module):
             for op, layers in (("drive", area.drive_layers), ("output", area.output_layers)):
                 stages += [op] if any(isinstance(m, StepNorm) for m in layers.modules()) else []
             for op in stages:
-                self._compiled[op, name] = _compiled(getattr(area, op), options)
+                self._compiled[op, name] = _compiled(area if op == "output" else getattr(area, op), options)
         for i in range(len(self.spec.connections)):
             if str(i) in self.transitions:
-                self._compiled["transit", i] = _compiled(self.transitions[str(i)].transit, options)
+                self._compiled["transit", i] = _compiled(self.transitions[str(i)], options)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: all but the compiled stages, which belong to this process."""

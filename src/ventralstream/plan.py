@@ -84,6 +84,7 @@ def plan(spec: NetworkSpec, traits: Mapping[Stage, Traits], request: Request) ->
         carried_outputs,
         carried_states,
         tracer.fates(set(live)),
+        tuple(tracer.created[v][1] for v in range(len(values))),
         stacks,
     )
 
@@ -260,7 +261,7 @@ def _reachable(values: list[Value], roots: list[int]) -> list[int]:
 def _schedule(
     values: list[Value], live: list[int], traits: Mapping[Stage, Traits], request: Request
 ) -> tuple[list[Instruction], frozenset[tuple[int, ...]]]:
-    if request.stream or request.naive:
+    if request.stream or request.watched or request.naive:
         return [_single(values, v, request.naive or not _pure(values[v], traits)) for v in live], frozenset()
     by_stage: dict[Stage, list[int]] = defaultdict(list)
     graph = nx.DiGraph()

@@ -17,6 +17,7 @@ from torch import Tensor
 from ventralstream.area import Run
 from ventralstream.cells.base import channels_last
 from ventralstream.execute import Call, Execution
+from ventralstream.layers import shortcuts
 from ventralstream.output import NetworkState
 from ventralstream.plan import horizon, plan
 from ventralstream.presentation import Frame
@@ -42,8 +43,8 @@ class Unrollable(Protocol):
     def shapes(self, height: int, width: int) -> Shapes:
         """Every area's shapes for that input size."""
 
-    def stage(self, value: Value) -> Call:
-        """What computes a value, called with the step and the arguments."""
+    def stage(self, value: Value, compiled: bool = True) -> Call:
+        """What computes a value, called with the step and the arguments; the compiled function if there is one."""
 
 
 class Plans:
@@ -174,11 +175,12 @@ def execution(
     request = program.request
     display = Display(net.spec, stimulus, request.presentation, request.stop - request.start)
     like = display.like
-    context = Run(net.shapes(*like.shape[-2:]), like)
+    shapes = net.shapes(*like.shape[-2:])
 
     def stage(value: Value) -> Call:
-        call = net.stage(value)
+        call = net.stage(value, compiled=False) if request.watched else net.stage(value)
         if value.op in ("drive", "feedback"):
+            context = Run(shapes, like, running.batch if request.watched else 1)
             return lambda step, *args: call(step, context, *args)
         return call
 
@@ -187,17 +189,19 @@ def execution(
             return channels_last(display.frame(value.owner))
         name = str(value.owner)
         if value.op == "zeros":
-            return channels_last(like.new_zeros(1, *context.shapes.output[name]))
+            return channels_last(like.new_zeros(1, *shapes.output[name]))
         if value.op == "init":
             cell = net.areas[name].cell
             skip = cell.takes_no_state and not request.naive
-            return None, None if skip else cell.init_state(1, context.shapes.drive[name], like)
+            return None, None if skip else cell.init_state(1, shapes.drive[name], like)
         assert state is not None
         if value.op == "carried":
             return state.outputs[name][value.step - 1]
         return None, state.cells[name]
 
-    return Execution(program, stage, leaf, display.batch, wanted, remat, net.fast_convolutions)
+    direct = not (request.watched or shortcuts.transformed())
+    running = Execution(program, stage, leaf, display.batch, wanted, remat, direct, net.fast_convolutions)
+    return running
 
 
 def _formed(value: Any, form: Form, batch: int) -> Any:

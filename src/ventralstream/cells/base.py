@@ -78,8 +78,8 @@ class Cell(nn.Module):
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """The same values in the memory layout the network's weights have; vectors stay as they are."""
-    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+    """The same values with the channels last in memory, where pooling is several times as fast; vectors stay."""
+    return x.to(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 
 def mix(gate: Tensor, old: Tensor, new: Tensor) -> Tensor:

@@ -48,8 +48,8 @@ class AnyStride(nn.Conv2d):
 class Conv2d(nn.Module):
     """The module of a `Conv` spec on `channels` input channels; weights in torch's layout [out, in, k, k].
 
-    Its convolutions are torch's modules, `conv`, or `depthwise` and `pointwise`. They are called as they are (so they
-    may be hooked, pruned, parametrised or replaced), but where shortcuts are allowed (`ventralstream.layers.shortcuts`).
+    Its convolutions are torch's modules, `conv`, or `depthwise` and `pointwise`. They are called as they are, so that
+    they may be hooked, pruned, parametrised or replaced, except where `layers.shortcuts` allows less.
 
     Args:
         spec: The spec.

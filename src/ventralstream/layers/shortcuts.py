@@ -54,26 +54,33 @@ def watched(network: nn.Module) -> bool:
     Hooks on the network itself see its call in any case. Torch has no public list of a module's hooks, nor of the
     global ones.
     """
-    if torch.nn.modules.module._has_any_global_hook():
+    if _everywhere():
         return True
     inside = network.modules()
     next(inside)
     return any(hooked(module) for module in inside)
 
 
-def transformed() -> bool:
-    """Whether a call is traced, compiled, exported or under one of torch.func's transforms.
-
-    There is no public question for the last.
-    """
-    return torch.compiler.is_compiling() or torch.jit.is_tracing() or functional()
+def traced() -> bool:
+    """Whether a call is traced: compiled as a whole, or exported."""
+    return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[no-untyped-call, attr-defined]
 
 
 def functional() -> bool:
-    """Whether one of torch.func's transforms (vmap, grad, jvp, ...) is on."""
+    """Whether one of torch.func's transforms (vmap, grad, jvp, ...) is on; torch has no public name for this."""
     return torch._C._are_functorch_transforms_active()
+
+
+def transformed() -> bool:
+    """Whether a call is traced, or under one of torch.func's transforms."""
+    return traced() or functional()
 
 
 def untouched(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether calling the module is no more than `kind`'s forward: it was not replaced, parametrised or hooked."""
-    return type(module) is kind and not hooked(module)
+    return type(module) is kind and not hooked(module) and not _everywhere()
+
+
+def _everywhere() -> bool:
+    """Whether hooks wait for every module's calls."""
+    return bool(torch.nn.modules.module._has_any_global_hook())  # type: ignore[no-untyped-call]

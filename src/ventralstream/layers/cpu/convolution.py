@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ventralstream.layers import shortcuts
 from ventralstream.layers.cpu import product, winograd
@@ -104,8 +105,9 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, paddin
         form = _form(x, weight, geometry)
         form_of_gradient = _form(x, weight, geometry, of_gradient=True) if learns else "torch"
     if form == form_of_gradient == "torch":
-        store = None if torch.compiler.is_compiling() else _STORE.get()
-        weight = weight if store is None else store.laid_out(weight)
+        store = None if torch.compiler.is_compiling() or shortcuts.functional() else _STORE.get()
+        if store is not None and _primal(weight):
+            weight = store.laid_out(weight)
         return F.conv2d(x, weight, bias, stride, padding, groups=groups)
     if torch.compiler.is_compiling():
         y: Tensor = _in_graph(x, weight, stride, padding, form)
@@ -124,8 +126,24 @@ def _may_choose(x: Tensor, weight: Tensor, groups: int) -> bool:
         return False
     if torch.compiler.is_compiling():
         return True
+    if shortcuts.functional():
+        return False
     ordinary = type(x) is Tensor and type(weight) in (Tensor, nn.Parameter)  # not one that only stands for numbers
-    return ordinary and all(forward_ad.unpack_dual(t).tangent is None for t in (x, weight))
+    return ordinary and all(_primal(t) for t in (x, weight))
+
+
+def _stored(x: Tensor) -> bool:
+    """Whether x has numbers of its own; one that stands for many in a map over a batch has none."""
+    try:
+        x.untyped_storage()
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
+def _primal(x: Tensor) -> bool:
+    tangent: Tensor | None = forward_ad.unpack_dual(x).tangent  # type: ignore[no-untyped-call]
+    return tangent is None
 
 
 def _form(x: Tensor, weight: Tensor, geometry: Geometry, of_gradient: bool = False) -> Form:
@@ -263,11 +281,11 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        if torch.is_grad_enabled() or shortcuts.functional():  # gradients of gradients, or of a batch of outputs
-            stride, padding, _ = ctx.how[0]
+        if torch.is_grad_enabled() or not _stored(grad):  # gradients of gradients, or of a batch of outputs
+            sides = ctx.how[0][:2]
             wants_x, wants_weight, *_ = ctx.needs_input_grad
-            into_x = nn.grad.conv2d_input(x.shape, weight, grad, stride, padding) if wants_x else None
-            into_weight = nn.grad.conv2d_weight(x, weight.shape, grad, stride, padding) if wants_weight else None
+            into_x = conv2d_input(x.shape, weight, grad, *sides) if wants_x else None  # type: ignore[no-untyped-call]
+            into_weight = conv2d_weight(x, weight.shape, grad, *sides) if wants_weight else None  # type: ignore[no-untyped-call]
             return into_x, into_weight, None, None, None, None
         # the second: the kernel's _Collect, which runs only if the kernel's gradient is asked for
         if ctx.gradient is not None and torch._C._will_engine_execute_node(ctx.next_functions[1][0]):
