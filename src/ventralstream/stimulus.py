@@ -46,12 +46,11 @@ class Display:
                 raise VentralError(f"the movie has {x.shape[1]} frames; {steps} steps need as many")
             if not x.is_floating_point():
                 raise VentralError(f"the {key} is {x.dtype}; expected normalised floating-point values")
-        shapes = {tuple(x.shape[-2:]) for x in named.values()}
-        batches = {x.shape[0] for x in named.values()}
-        if len(shapes) > 1 or len(batches) > 1:
-            raise VentralError("image and mask need the same batch and size")
         self.like = next(iter(named.values()))
-        self.batch = batches.pop()
+        self.batch = self.like.shape[0]  # while it is exported, a symbol
+        sizes = [(x.shape[0], *x.shape[-2:]) for x in named.values()]
+        if any(size != sizes[0] for size in sizes[1:]):
+            raise VentralError("image and mask need the same batch and size")
 
     def frame(self, frame: Frame) -> Tensor:
         """A frame's picture [B, C, H, W]; a blank's is [1, C, H, W]."""

@@ -7,7 +7,8 @@ convolution, activations that overwrite their input, other forms of convolutions
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from torch import nn
 R = TypeVar("R")
 
 _ALLOWED: ContextVar[bool] = ContextVar("shortcuts", default=False)
+_SETTLED: ContextVar[bool] = ContextVar("settled", default=False)
 
 
 def allowed() -> bool:
@@ -35,6 +37,21 @@ def allowing(call: Callable[..., R]) -> Callable[..., R]:
             _ALLOWED.reset(token)
 
     return run
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """While it lasts, parameters hold the values that they had when they were last looked at (a tracer hides them)."""
+    token = _SETTLED.set(True)
+    try:
+        yield
+    finally:
+        _SETTLED.reset(token)
+
+
+def are_settled() -> bool:
+    """Whether what was found by looking still holds."""
+    return _SETTLED.get()
 
 
 def hooked(module: nn.Module) -> bool:
