@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ class Unrolled(nn.Module):
     For `torch.export`, ONNX, Captum, thingsvision and others that know modules of tensors only:
 
         torch.onnx.export(Unrolled(net.eval(), steps=16).export(images), f="net.onnx", dynamo=True)
+
+    It runs plainly, each module's call one step of the whole batch, as where hooks wait (`docs/hooks.md`): slower than
+    the network's own call, and the same to the last bit whoever watches.
 
     Args:
         network: The network; this module holds it, as `network`.
@@ -51,13 +55,14 @@ class Unrolled(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The decision, or (decision, activations, ...)."""
-        out = self.network(
-            images,
-            self.steps,
-            presentation=self.presentation,
-            readout=self.readout or "own",
-            record=self.record,
-        )
+        with nullcontext() if shortcuts.traced() else shortcuts.plainly():
+            out = self.network(
+                images,
+                self.steps,
+                presentation=self.presentation,
+                readout=self.readout or "own",
+                record=self.record,
+            )
         if self.record is None:
             return out.output
         return (out.output, *(out[area].values for area in self.record.areas))

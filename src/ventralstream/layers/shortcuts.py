@@ -18,6 +18,7 @@ from torch import nn
 R = TypeVar("R")
 
 _ALLOWED: ContextVar[bool] = ContextVar("shortcuts", default=False)
+_PLAINLY: ContextVar[bool] = ContextVar("plainly", default=False)
 _SETTLED: ContextVar[bool] = ContextVar("settled", default=False)
 
 
@@ -37,6 +38,19 @@ def allowing(call: Callable[..., R]) -> Callable[..., R]:
             _ALLOWED.reset(token)
 
     return run
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Inside, networks are unrolled as they are where hooks wait: call by call, bit for bit the same with and without.
+
+    Only tools that compare a watched call with an unwatched one to the last bit need it.
+    """
+    token = _PLAINLY.set(True)
+    try:
+        yield
+    finally:
+        _PLAINLY.reset(token)
 
 
 @contextmanager
@@ -66,12 +80,12 @@ def hooked(module: nn.Module) -> bool:
 
 
 def watched(network: nn.Module) -> bool:
-    """Whether hooks wait for calls inside the network: on one of its modules, or on every module there is.
+    """Whether hooks wait for calls inside the network: on one of its modules, or on every module (or `plainly` is on).
 
     Hooks on the network itself see its call in any case. Torch has no public list of a module's hooks, nor of the
     global ones.
     """
-    if _everywhere():
+    if _PLAINLY.get() or _everywhere():
         return True
     inside = network.modules()
     next(inside)
