@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from ventralstream import unroll
+from ventralstream import hooks, unroll
 from ventralstream.area import AreaModule, Transition, traits_of
 from ventralstream.errors import VentralError
 from ventralstream.execute import Call, Execution
@@ -208,6 +208,19 @@ class Network(nn.Module):
             best["confidence"],
             best["confidence"] >= threshold,
         )
+
+    def calls(
+        self, steps: int | None = None, *, presentation: Presentation | None = None, readout: Readout | None = None
+    ) -> dict[str, tuple[int, ...]]:
+        """The steps of the successive calls that hooks on modules see, by the modules' names; see docs/hooks.md.
+
+        Args:
+            steps, presentation, readout: As for the network's call.
+        """
+        stop = self.count_steps(steps, presentation)
+        wanted = frozenset((self.spec.readout_area, t) for t in self.readout_steps(readout or self.spec.readout, stop))
+        with shortcuts.plainly():
+            return hooks.calls(self.plan(Request(0, stop, presentation or self.spec.presentation, wanted)))
 
     def plan(self, request: Request) -> Program:
         """The program for a request."""
