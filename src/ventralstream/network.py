@@ -110,13 +110,14 @@ class Network(nn.Module):
         recorded = [(r, r.resolve(self.spec, start, stop)) for r in records]
         if not (wanted or recorded or return_state):
             raise VentralError("nothing is asked for: give a readout, a record or return_state=True")
-        pairs = [(r.of, (a, t)) for r, areas in recorded for a, ts in areas.items() for t in ts]
+        pairs = [(r, (a, t)) for r, areas in recorded for a, ts in areas.items() for t in ts]
         request = Request(
             start,
             stop,
             presentation or self.spec.presentation,
-            frozenset([pair for of, pair in pairs if of == "output"] + [(self.spec.readout_area, t) for t in wanted]),
-            frozenset(pair for of, pair in pairs if of == "state"),
+            frozenset([pair for r, pair in pairs if r.of == "output"] + [(self.spec.readout_area, t) for t in wanted]),
+            frozenset(pair for r, pair in pairs if r.of == "state"),
+            frozenset(pair for r, pair in pairs if r.is_on_path and self._differentiates(stimulus)),
             carry=return_state,
         )
         results = unroll.run(self, self.plan(request), stimulus, wanted, recorded, state, remat)
@@ -244,6 +245,10 @@ class Network(nn.Module):
             if str(i) in self.transitions:
                 traits["transit", i] = traits_of(self.transitions[str(i)])
         return traits
+
+    def _differentiates(self, stimulus: Stimulus) -> bool:
+        given = (stimulus,) if isinstance(stimulus, Tensor) else stimulus.values()
+        return torch.is_grad_enabled() and any(x.requires_grad for x in (*given, *self.parameters()))
 
     def times_ms(self, steps: Iterable[int]) -> tuple[float, ...]:
         """The times of steps."""

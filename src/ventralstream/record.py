@@ -21,6 +21,11 @@ REDUCTIONS: tuple[Reduce, ...] = ("none", "mean", "max", "flatten")
 class Record:
     """Asks for activations of areas at steps, reduced as soon as each is computed.
 
+    Whole outputs ("none" or "flatten") that are recorded while gradients are enabled lie on the way to the logits:
+    `torch.autograd.grad(out.output[:, k].sum(), out["IT"].values)` gives every step's own gradient, its effects through
+    later steps included, as Grad-CAM needs it. Steps that could share their computation are then computed each for
+    itself; where no gradients are needed, record under `torch.no_grad()`: it is faster and smaller.
+
     Attributes:
         areas: Names of areas.
         steps: Steps to keep, counted from the network's first; None is every step run at which the area exists.
@@ -54,6 +59,11 @@ class Record:
             raise unknown("reduce", reduce, REDUCTIONS)
         if of not in ("output", "state"):
             raise unknown("of", of, ("output", "state"))
+
+    @property
+    def is_on_path(self) -> bool:
+        """Whether the gradient of the logits with respect to what is recorded can be taken."""
+        return self.of == "output" and self.reduce in ("none", "flatten")
 
     def resolve(self, spec: NetworkSpec, start: int, stop: int) -> dict[str, tuple[int, ...]]:
         """The steps to keep of each area in an unroll of steps start..stop-1.

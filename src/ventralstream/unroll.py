@@ -17,6 +17,7 @@ from torch import Tensor
 from ventralstream.area import Run
 from ventralstream.cells.base import channels_last
 from ventralstream.execute import Call, Execution
+from ventralstream.onpath import StepMaps
 from ventralstream.output import NetworkState
 from ventralstream.plan import horizon, plan
 from ventralstream.presentation import Frame
@@ -103,6 +104,9 @@ class Results:
     def recording(self, net: Unrollable, record: Record, area: str, steps: tuple[int, ...]) -> Recording:
         """What was recorded of one area."""
         values = self.stacked(area, steps, (record.of, record.reduce))
+        separate = self.program.request.separate
+        if values.requires_grad and record.is_on_path and all((area, t) in separate for t in steps):
+            values = StepMaps.of(values, [self.kept[self.program.outputs[area, t], AS_IT_IS] for t in steps])
         return Recording(area, values, steps, times_ms(net.spec, steps), net.first_steps[area])
 
     def state(self, spec: NetworkSpec) -> NetworkState:
@@ -151,7 +155,7 @@ def run(
         at = program.states if record.of == "state" else program.outputs
         for area, steps in areas.items():
             for t in steps:
-                forms[at[area, t]].add((record.of, record.reduce))
+                forms[at[area, t]] |= {(record.of, record.reduce), *([AS_IT_IS] if record.is_on_path else [])}
     for v in program.carried_outputs.values():
         forms[v].add(AS_IT_IS)
     for v in program.carried_states.values():
@@ -177,6 +181,8 @@ def execution(
     context = Run(net.shapes(*like.shape[-2:]), like)
 
     def stage(value: Value) -> Call:
+        if value.op == "separate":
+            return lambda step, x: x.view_as(x)
         call = net.stage(value)
         if value.op in ("drive", "feedback"):
             return lambda step, *args: call(step, context, *args)
