@@ -115,7 +115,7 @@ def test_without_gradients_steps_stay_shared(images) -> None:
     def separated() -> int:
         net._plans = Plans()
         net(images, record=[vs.Record("conv1"), vs.Record("conv2", reduce="mean")])
-        (program,) = net._plans._programs.values()
+        (program,) = net._plans._made.values()
         return sum(value.op == "separate" for value in program.values)
 
     assert separated() == 10

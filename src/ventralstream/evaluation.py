@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ventralstream.arguments import misfit
+from ventralstream.errors import VentralError
 from ventralstream.network import Network
 from ventralstream.readout import PerStep, Readout
 
@@ -73,13 +75,14 @@ class StepCounts:
     def __init__(self, network: Network, steps: int | None = None, readout: Readout | None = None) -> None:
         self.network = network
         self.readout = readout or network.spec.readout
-        self.stop = network.spec.steps if steps is None else steps
+        self.stop = network.count_steps(steps)
         self.steps: tuple[int, ...] = ()
         self.counts = torch.zeros(0, dtype=torch.long)
 
     @torch.no_grad()
     def add(self, images: Tensor, labels: Tensor) -> None:
         """Runs the network, in the mode it is in, on images [B, C, H, W] of classes `labels` [B]."""
+        _check_labels(images, labels)
         out = self.network(images, self.stop, readout=PerStep())
         wanted = self.readout.steps(out.steps[0], self.stop)
         decision = self.readout.decide(out.logits[:, [i for i, t in enumerate(out.steps) if t in wanted]])
@@ -89,7 +92,13 @@ class StepCounts:
         self.steps = out.steps
 
     def result(self) -> StepAccuracies:
-        """The accuracies of what was counted so far."""
+        """The accuracies of what was counted so far.
+
+        Raises:
+            VentralError: if there were no images.
+        """
+        if not (self.steps and self.counts[-1]):
+            raise VentralError("there are no images to evaluate")
         *right, decision, images = self.counts.tolist()
         return StepAccuracies(
             self.steps,
@@ -131,10 +140,13 @@ def early_exit(network: Network, batches: Batches, threshold: float, steps: int 
     right, when, confident = [], [], []
     with evaluating(network):
         for images, labels in batches:
+            _check_labels(images, labels)
             decision = network.decide(images, threshold, steps)
             right.append((decision.logits.argmax(-1) == labels).cpu())
             when.append(decision.step.cpu())
             confident.append(decision.confident.cpu())
+    if not sum(map(len, when)):
+        raise VentralError("there are no images to evaluate")
     at = torch.cat(when)
     mean, median, dt_ms = at.double().mean().item(), int(at.median()), network.spec.dt_ms
     return EarlyExit(
@@ -149,12 +161,18 @@ def early_exit(network: Network, batches: Batches, threshold: float, steps: int 
     )
 
 
+def _check_labels(images: Tensor, labels: Tensor) -> None:
+    if not isinstance(labels, Tensor) or labels.shape != images.shape[:1]:
+        raise misfit("labels", labels, f"a tensor of the classes of {len(images)} images")
+
+
 @contextmanager
 def evaluating(network: Network) -> Iterator[None]:
-    """Puts a network into evaluation mode, and back into the mode it was in."""
-    training = network.training
+    """Puts a network into evaluation mode, and every module of it back into the mode it was in."""
+    training = [module for module in network.modules() if module.training]
     network.eval()
     try:
         yield
     finally:
-        network.train(training)
+        for module in training:
+            module.training = True
