@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import operator
+from collections.abc import Mapping, Sized
 from typing import Any
 
-from ventralstream.errors import VentralError, shortened
+from ventralstream.errors import VentralError, printable, shortened
+
+_PLAIN = (str, bytes, int, float, list, tuple, dict, set)
 
 
 def whole(what: str, value: Any, least: int | None = None) -> int:
@@ -45,12 +49,17 @@ def described(value: object) -> str:
         return f"the class {value.__name__}"
     if callable(value) and hasattr(value, "__name__"):
         return f"the function {value.__name__}"
-    kind = type(value).__name__
-    article = "an" if kind[0] in "AEIOUaeiou" else "a"
-    shape = getattr(value, "shape", None)
+    shape, text = getattr(value, "shape", None), repr(value)
+    if shape == () or value is None or (isinstance(value, _PLAIN) and len(text) <= 60):
+        return printable(shortened(text))
+    kind = {"ndarray": "array"}.get(type(value).__name__, type(value).__name__)
+    kind = f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
     if shape is not None:
-        return f"{article} {kind} of shape {list(shape)}"
-    if value is None or isinstance(value, (str, int, float, list, tuple, dict)):
-        text = repr(value)
-        return text if len(text) <= 60 else f"the {kind} {shortened(text)}"
-    return f"{article} {kind}"
+        return f"{kind} of shape {list(shape)}"
+    return f"{kind} of length {len(value)}" if isinstance(value, _PLAIN) and isinstance(value, Sized) else kind
+
+
+def nearest(value: object, examples: Mapping[str, str], default: str) -> str:
+    """Of examples by name, the one that a value looks like, if it is a name; else the default's."""
+    near = difflib.get_close_matches(str(value).lower(), examples, n=1) if isinstance(value, str) else []
+    return examples[near[0] if near else default]

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from ventralstream import presentation as presentations
+from ventralstream import readout as readouts
 from ventralstream import unroll
 from ventralstream.area import AreaModule, Transition, traits_of
-from ventralstream.arguments import misfit, whole
+from ventralstream.arguments import misfit, nearest, whole
 from ventralstream.errors import VentralError
 from ventralstream.execute import Call, Execution
 from ventralstream.layers.init import initialise
@@ -110,7 +112,8 @@ class Network(Summary, nn.Module):
         if readout == "own":
             readout = self.spec.readout
         if not isinstance(readout, (Readout, types.NoneType)):
-            raise misfit("readout", readout, "a Readout, such as vs.Mean(), 'own' or None")
+            example = nearest(readout, readouts.examples(), "last")
+            raise misfit("readout", readout, f"a Readout, such as {example}, 'own' or None")
         wanted = tuple(self.readout_steps(readout, stop, start)) if readout else ()
         records = _records(record)
         recorded = [(r, r.resolve(self.spec, start, stop)) for r in records]
@@ -145,8 +148,9 @@ class Network(Summary, nn.Module):
         The logits are None while the readout area is not active yet (networks with windows).
         """
         start = _start(state)
-        if getattr(frame, "ndim", None) != 4:
-            raise misfit("the frame", frame, "normalised images [B, C, H, W]")
+        channels = self.spec.input_shape[0]
+        if getattr(frame, "ndim", None) != 4 or frame.shape[1] != channels:
+            raise misfit("the frame", frame, f"normalised images [B, {channels}, H, W]")
         area = self.spec.readout_area
         wanted = (start,) if self.spec.area(area).exists(start) else ()
         request = Request(start, start + 1, Movie(), frozenset((area, t) for t in wanted), carry=True)
@@ -302,7 +306,7 @@ class Network(Summary, nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: all but the compiled stages, which belong to this process."""
-        return {**self.__dict__, "_compiled": {}}
+        return {**super().__getstate__(), "_compiled": {}}
 
     def count_steps(self, steps: int | None, presentation: Presentation | None = None) -> int:
         """The number of steps to run; VentralError if it is not a positive whole number.
@@ -312,7 +316,8 @@ class Network(Summary, nn.Module):
             presentation: What was asked for; where `steps` is None it may say how long it is. Else the spec does.
         """
         if not isinstance(presentation, (Presentation, types.NoneType)):
-            raise misfit("presentation", presentation, "a Presentation, such as vs.Flash(on=10)")
+            example = nearest(presentation, presentations.EXAMPLES, "flash")
+            raise misfit("presentation", presentation, f"a Presentation, such as {example}")
         if steps is None:
             steps = presentation.steps if presentation and presentation.steps else self.spec.steps
         return whole("steps", steps, least=1)

@@ -16,6 +16,15 @@ from ventralstream.jsonable import Spec, tagged
 Shown = Literal["image", "mask", "movie", "blank"]
 
 
+EXAMPLES = {
+    "constant": "vs.Constant()",
+    "flash": "vs.Flash(on=10)",
+    "masked": "vs.Masked(on=3, mask=10)",
+    "movie": "vs.Movie()",
+    "neural": "vs.Neural()",
+}
+
+
 @dataclass(frozen=True)
 class Frame:
     """What the network sees at one step, symbolically: equal frames are equal pictures."""

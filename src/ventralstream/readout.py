@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ventralstream.errors import VentralError
-from ventralstream.jsonable import Spec, tagged
+from ventralstream.jsonable import Spec, spec_class, tagged, tags
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -180,3 +180,8 @@ class Threshold(_Confident):
         confidence = self.confidence(logits)
         crossed = confidence >= self.threshold
         return crossed.int().argmax(1).where(crossed.any(1), confidence.argmax(1))
+
+
+def examples() -> dict[str, str]:
+    """How each readout is made, by its name."""
+    return {tag: f"vs.{spec_class(tag).__name__}()" for tag in tags(Readout)}

@@ -56,10 +56,10 @@ class Display:
         channels = self.spec.input_shape[0]
         dims = 5 if key == "movie" else 4
         shape = f"[B, T, {channels}, H, W]" if key == "movie" else f"[B, {channels}, H, W]"
-        if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
-            x = torch.tensor(x, device=like.device if like is not None else None)
-        if not isinstance(x, Tensor):
-            raise misfit(f"the {key}", x, f"a tensor or array {shape}")
+        if isinstance(x, np.ndarray) and x.dtype.kind in "biuf" and not np.ma.is_masked(x):
+            x = _tensor(x, like)
+        if not isinstance(x, Tensor) or x.layout != torch.strided:
+            raise misfit(f"the {key}", x, f"a dense tensor or array {shape}")
         if x.dim() != dims or x.shape[-3] != channels:
             raise VentralError(f"the {key} has shape {list(x.shape)}; '{self.spec.name}' expects {shape}")
         if not x.is_floating_point():
@@ -83,6 +83,11 @@ class Display:
             mean, std = (self.like.new_tensor(v).view(1, -1, 1, 1) for v in (self.spec.mean, self.spec.std))
             value = (value - mean) / std
         return value
+
+
+def _tensor(x: NDArray[Any], like: Tensor | None) -> Tensor:
+    native = x.astype(np.float64 if x.dtype.kind == "f" and x.dtype.itemsize > 8 else x.dtype.newbyteorder("="))
+    return torch.tensor(np.ascontiguousarray(native), device=None if like is None else like.device)
 
 
 def _named(stimulus: Stimulus, presentation: Presentation) -> Mapping[str, Any]:

@@ -235,7 +235,8 @@ def check_state(net: Unrollable, state: NetworkState, run: Run, batch: int) -> N
     spec, shapes, size = net.spec, run.shapes, " x ".join(map(str, run.like.shape[-2:]))
     expected = {IMAGE: tuple(run.like.shape[-3:]), **shapes.output}
     sources = {name for name in expected if spec.history(name)}
-    strangers = (state.outputs.keys() ^ sources) | (state.cells.keys() - {a.name for a in spec.areas if a.cell})
+    remembering = {a.name for a in spec.areas if a.cell and a.active(state.step) and a.active(state.step - 1)}
+    strangers = (state.outputs.keys() ^ sources) | (state.cells.keys() ^ remembering)
     if strangers:
         raise VentralError(f"the state is of another network than '{spec.name}': they differ in '{min(strangers)}'")
     for x in state.tensors():
