@@ -59,7 +59,7 @@ def test_what_is_printed_is_short_and_tells_what_one_wants_to_know(net, images, 
     assert "Output" in repr(net(images, readout=None, record=vs.Record("conv1")))
     with torch.device("meta"):
         unmade = vs.Network(net.spec)
-    assert repr(unmade) == repr(net) and repr(unmade(images.to("meta"))) and repr(unmade.step(images.to("meta")))
+    assert repr(unmade) == repr(net)
 
 
 def test_large_networks_are_cut(net) -> None:
