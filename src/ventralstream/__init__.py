@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from ventralstream.models import list_models as list_models
     from ventralstream.models import model_spec as model_spec
     from ventralstream.models import register_model as register_model
-    from ventralstream.network import Decision as Decision
     from ventralstream.network import Network as Network
-    from ventralstream.network import NetworkState as NetworkState
-    from ventralstream.network import Output as Output
+    from ventralstream.output import Decision as Decision
+    from ventralstream.output import NetworkState as NetworkState
+    from ventralstream.output import Output as Output
     from ventralstream.presentation import Constant as Constant
     from ventralstream.presentation import Flash as Flash
     from ventralstream.presentation import Masked as Masked
