@@ -52,7 +52,7 @@ def open_image(path: str | Path, channels: int) -> Image.Image:
     """
     path = as_on_disk(Path(path))
     try:
-        mode = path.stat().st_mode
+        mode = _mode(path)
         if kind := next((kind for is_, kind in _KINDS if is_(mode)), None):
             raise _Unreadable(f"it is {kind}")  # never opened: a pipe would wait for ever
         with path.open("rb") as file:
@@ -91,6 +91,13 @@ class _Unreadable(Exception):
     """Why an image cannot be read, in words."""
 
 
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except ValueError as error:  # a name that no file can have
+        raise _Unreadable(str(error)) from None
+
+
 def _odd(name: str) -> bool:
     return any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name)
 
@@ -101,8 +108,12 @@ def _reason(error: Exception) -> str:
         return "it is not an image in JPEG, PNG, GIF, WebP, BMP, TIFF or PPM format"
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {MAX_PIXELS:,} pixels"
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return text.strip().split("\n")[0].rstrip(".")
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, _Unreadable):
+        return str(error)
+    text = str(error).strip() or type(error).__name__
+    return f"it is damaged or cut off ({text.splitlines()[0].rstrip('.')})"
 
 
 def as_on_disk(path: Path) -> Path:
