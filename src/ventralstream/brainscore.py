@@ -28,7 +28,8 @@ from ventralstream.data import Preprocessing
 from ventralstream.errors import VentralError, unknown
 from ventralstream.features.commitment import Regions, commit, regions_of_sites, step_weights
 from ventralstream.models.registry import list_models, model_entry
-from ventralstream.network import Network, Output
+from ventralstream.network import Network
+from ventralstream.output import Output
 from ventralstream.presentation import Presentation
 from ventralstream.record import Record
 from ventralstream.spec import NetworkSpec
