@@ -79,8 +79,8 @@ def test_a_zip_that_cannot_be_read_is_one_sentence(tmp_path):
             target.writestr("é.png", b"")
             target.writestr("e\u0301.png", b"")
     for name, expected in (
-        ("pipe", "no file"),
-        ("folder", "no file"),
+        ("pipe", "a named pipe"),
+        ("folder", "a folder"),
         ("absent", "no such file"),
         ("cut", "not a zip file"),
         ("flipped", "cannot"),
