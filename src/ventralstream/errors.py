@@ -6,8 +6,6 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
-_NAME_SHOWN = 80  # characters of a name in a message: longer ones are cut
-
 
 class VentralError(ValueError):
     """Bad input: the message says in one sentence what was wrong and what was expected."""
@@ -26,10 +24,18 @@ def _shows(character: str) -> bool:
     return character.isprintable() or unicodedata.category(character) == "Zs"  # other spaces than the usual one
 
 
-def shortened(name: object) -> str:
-    """A name, cut in the middle if it is too long for a sentence."""
+def reason(error: BaseException) -> str:
+    """What an exception of another library says, in a few words of one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower() if error.strerror[1:].islower() else error.strerror
+    lines = str(error).strip().splitlines()
+    return shortened(lines[0], 200) if lines else type(error).__name__
+
+
+def shortened(name: object, most: int = 80) -> str:
+    """A name, cut in the middle if it has more characters than that: too long for a sentence."""
     text = str(name)
-    return text if len(text) <= _NAME_SHOWN else f"{text[: _NAME_SHOWN // 2]}...{text[-_NAME_SHOWN // 4 :]}"
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 4 :]}"
 
 
 def unknown(what: str, name: object, valid: Iterable[object], where: str = "") -> VentralError:
