@@ -43,8 +43,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "brain.behaviour.decoder": ("Decoder", "choice_probabilities", "fit_decoder"),
     "brain.behaviour.ost": ("i1_over_time", "object_solution_times", "ost_consistency", "solution_times"),
     "brain.behaviour.signatures": (
-        "behavioral_ceiling",
-        "behavioral_consistency",
+        "behavioural_ceiling",
+        "behavioural_consistency",
         "brain_score_2019",
         "d_prime",
         "matrix_of_probabilities",
@@ -56,13 +56,12 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "brain.similarity.rdm": (
         "Rdm",
         "compare",
-        "linear_cka",
         "noise_ceiling",
         "rdm",
-        "rsa",
-        "rsa_over_time",
         "rsatoolbox_rdms",
     ),
+    "brain.similarity.rsa": ("rsa", "rsa_over_time"),
+    "brain.similarity.cka": ("linear_cka",),
     "brain.behaviour.people": ("TimeMapping", "correct_over_time", "early_exits", "fit_time_mapping"),
     "brain.behaviour.masking": (
         "MaskingComparison",
