@@ -50,14 +50,8 @@ def as_column(values: Any) -> NDArray[Any]:
         VentralError: It has other dimensions.
     """
     array = _plain(values, "a coordinate")
-    if (
-        array.ndim == 2
-        and array.dtype.kind in "SU"
-        and array.dtype.itemsize == np.dtype(f"{array.dtype.kind}1").itemsize
-    ):
-        array = np.array(
-            [type(row.flat[0])().join(row.tolist()) for row in array]
-        )  # a table of characters, a row a text
+    if isinstance(values, np.ndarray) and array.ndim == 2 and array.dtype in (np.dtype("S1"), np.dtype("U1")):
+        array = np.array([type(row.flat[0])().join(row.tolist()) for row in array])  # characters, a row a text
     elif array.ndim == 2 and 1 in array.shape:
         array = array.reshape(-1)
     if array.ndim != 1:
@@ -131,14 +125,25 @@ def _plain(values: Any, what: str) -> NDArray[Any]:
         values = values.detach().cpu().numpy()
     if hasattr(values, "to_numpy") and not hasattr(values, "dims"):  # pandas
         return np.asarray(values.to_numpy())
-    if isinstance(values, (list, tuple)) and any(isinstance(v, np.ma.MaskedArray) for v in values):
-        return np.ma.stack([np.ma.asarray(v) for v in values])  # type: ignore[no-untyped-call, no-any-return]
     if isinstance(values, np.ndarray):
         return values
     try:
-        return np.asarray(values)
+        return _stacked(values) if _is_masked(values) else np.asarray(values)
     except ValueError:  # rows of different lengths
         raise VentralError(f"{what} are a whole array; got rows of different lengths") from None
+
+
+def _is_masked(values: Any) -> bool:
+    if isinstance(values, (list, tuple)):
+        return any(map(_is_masked, values))
+    return isinstance(values, np.ma.MaskedArray)
+
+
+def _stacked(values: Any) -> NDArray[Any]:
+    """Lists with masked rows as a masked array; NumPy's own conversion loses the masks."""
+    if isinstance(values, (list, tuple)):
+        return np.ma.stack([_stacked(v) for v in values])  # type: ignore[no-untyped-call, no-any-return]
+    return np.ma.asarray(values)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def _unmasked(array: NDArray[Any]) -> NDArray[Any]:
