@@ -143,6 +143,7 @@ def predictivity(
         raw=over_bins(mean_of_defined(median(raw, 1)), data.mean),
         ceiling=over_bins(estimate.ceiling(), data.mean),
         formula=form.name,
+        rule=form.formula,
         n=n,
         seed=seed,
         error=over_bins(np.where(np.isnan(value), np.nan, error), data.mean),

@@ -60,16 +60,16 @@ CORRECTIONS = {
         ),
         Correction(
             "r_over_ceiling_squared",
-            "(r / c)^2",
-            "papers.md B.4: explained variance, Brain-Score 2018/19; overcorrects likewise",
-            lambda r, c: (r / c) ** 2,
+            "(r / c)^2 with the sign of r",
+            "papers.md B.4: explained variance, Brain-Score 2018/19; overcorrects likewise; the sign is our choice",
+            lambda r, c: np.sign(r) * (r / c) ** 2,
             lambda c: 1 / c,
         ),
         Correction(
             "r2_over_ceiling",
-            "r^2 / c",
-            "papers.md B.4: Brain-Score today",
-            lambda r, c: r**2 / c,
+            "r^2 / c with the sign of r",
+            "papers.md B.4: Brain-Score today; the sign is our choice: a model that predicts the opposite is none",
+            lambda r, c: np.sign(r) * r**2 / c,
             lambda c: 1.0 + 0 * c,
         ),
         Correction(
@@ -197,6 +197,7 @@ def internal_consistency(recordings: DataArray, halvings: int = 10, seed: int = 
         value=over_bins(value, recordings),
         raw=over_bins(value, recordings),
         formula="spearman_brown",
+        rule="2 r / (1 + r)",
         n={
             "stimuli": trials.stimuli,
             "neuroids": recordings.sizes["neuroid"],
