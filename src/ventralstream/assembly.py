@@ -186,6 +186,23 @@ def check(recordings: DataArray) -> DataArray:
     return recordings
 
 
+def in_order(array: DataArray, *dims: str, what: str) -> DataArray:
+    """An array with these dimensions, in this order.
+
+    Args:
+        array: It may have them in any order.
+        dims: The dimensions.
+        what: What takes it, for the error, e.g. "an RDM".
+
+    Raises:
+        VentralError: It is no `xarray.DataArray`, or has other dimensions.
+    """
+    if not isinstance(array, DataArray) or set(array.dims) != set(dims):
+        has = list(array.dims) if isinstance(array, DataArray) else type(array).__name__
+        raise VentralError(f"{what} takes [{', '.join(dims)}]; got {has}")
+    return plain(array).transpose(*dims)
+
+
 def coordinate(array: DataArray, name: str) -> NDArray[Any]:
     """The values of a coordinate, as `as_column` gives them.
 

@@ -13,9 +13,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "brain.recordings.presentations": ("Exclusions", "align", "mean_repetitions", "rebin", "select", "usable"),
     "brain.recordings.spikes": ("from_spikes",),
     "brain.recordings.netcdf": ("read", "write"),
+    "brain.recordings.nwb": ("read_nwb",),
     "brain.recordings.datasets": (
         "human_occlusion",
         "human_speed_accuracy",
+        "image_metrics",
         "kriegeskorte92",
         "macaque_it",
         "macaque_v4",

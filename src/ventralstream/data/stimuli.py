@@ -54,14 +54,16 @@ class Stimuli:
 
 
 def names_in_zip(path: str | Path) -> tuple[str, ...]:
-    """The names of the files in a zip archive, sorted.
+    """The names of the files in a zip archive, sorted; without hidden ones, such as macOS puts into archives.
 
     Raises:
         VentralError: It cannot be read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return tuple(sorted(n for n in archive.namelist() if not n.endswith("/")))
+            hidden = ("__MACOSX", ".")
+            names = (n for n in archive.namelist() if not n.endswith("/"))
+            return tuple(sorted(n for n in names if not any(part.startswith(hidden) for part in n.split("/"))))
     except (OSError, zipfile.BadZipFile) as error:
         raise VentralError(f"'{path}' cannot be read as a zip archive: {error}") from None
 

@@ -167,7 +167,7 @@ def test_rsa_over_time_rises_and_says_which_bins_are_undefined():
     np.testing.assert_allclose(itself.value.values[2:], 1)
     with pytest.raises(VentralError, match=r"no time bin that starts at 40 ms \(1 of 5 are absent\)"):
         rsa_over_time(features, features[:, :, :4])
-    with pytest.raises(VentralError, match="responses with time bins"):
+    with pytest.raises(VentralError, match="RSA over time takes"):
         rsa_over_time(fixed, fixed)
 
 

@@ -13,7 +13,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.preprocessing import StandardScaler
 
 from ventralstream.arrays import as_floats, distinct
-from ventralstream.assembly import names_of, plain
+from ventralstream.assembly import in_order, names_of
 from ventralstream.errors import VentralError
 
 Floats = NDArray[np.float64]
@@ -121,17 +121,15 @@ def choice_probabilities(
         Probabilities [presentation, choice], with the coordinates of `test`'s presentations; `truth` is `test`'s
         label where it has one.
     """
-    for what, features in (("train", train), ("test", test)):
-        if set(features.dims) != {"presentation", "neuroid"}:
-            raise VentralError(f"the {what} features must be [presentation, neuroid]; got {list(features.dims)}")
+    train = in_order(train, "presentation", "neuroid", what="a decoder (for training)")
+    test = in_order(test, "presentation", "neuroid", what="a decoder (for testing)")
     if train.sizes["neuroid"] != test.sizes["neuroid"]:
         sizes = train.sizes["neuroid"], test.sizes["neuroid"]
         raise VentralError(f"train and test features must be of the same neuroids; got {sizes[0]} and {sizes[1]}")
     labels = names_of(train, label)
-    x = train.transpose("presentation", "neuroid").values
+    x = train.values
     decoder = fit_decoder(x, labels, l2=1 / (c * len(x)))
-    values = decoder.probabilities(test.transpose("presentation", "neuroid").values)
-    test = plain(test)
+    values = decoder.probabilities(test.values)
     coords: dict[str, Any] = {
         str(n): ("presentation", v.values)
         for n, v in test.coords.items()

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import cohen_kappa_score
 
 from ventralstream.arrays import as_floats, as_keys, as_text
-from ventralstream.assembly import names_of
+from ventralstream.assembly import in_order, names_of
 from ventralstream.brain.correlation import mean_of_defined
 from ventralstream.brain.score import Score
 from ventralstream.errors import VentralError
@@ -52,6 +52,7 @@ def error_consistency(model: xr.DataArray, people: xr.DataArray) -> Score:
         it); ceiling: the same among pairs of subjects, None with only one; per_neuroid: one kappa a subject, sorted.
         The value is not divided by the ceiling.
     """
+    model, people = (in_order(a, "presentation", what="error consistency") for a in (model, people))
     answers = _by_subject(people)
     of_model = _correct_by_image(model, "the model")
     table: dict[str, list[float]] = {}

@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ventralstream.arrays import as_column, as_names
-from ventralstream.assembly import coordinate, numbers_of
+from ventralstream.assembly import coordinate, in_order, numbers_of
 from ventralstream.brain.behaviour.accuracy import AccuracyCurve, accuracy_curve
 from ventralstream.brain.correlation import pearson
 from ventralstream.errors import VentralError
@@ -129,6 +129,7 @@ def masking_curves(
         subject: The coordinate of who answered; intervals are over subjects then, else of independent trials.
         seed: Of the resampling of subjects.
     """
+    trials = in_order(trials, "presentation", what="masking curves")
     asynchrony = numbers_of(trials, soa)
     there = numbers_of(trials, masked).astype(bool)
     if not there.any() or there.all():

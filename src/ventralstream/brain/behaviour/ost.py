@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import spearmanr
 
 from ventralstream.arrays import as_column, as_floats
-from ventralstream.assembly import coordinate, names_of, numbers_of
+from ventralstream.assembly import DIMS, coordinate, in_order, names_of, numbers_of
 from ventralstream.brain.behaviour.decoder import Decoder, fit_decoder, standardisation
 from ventralstream.brain.behaviour.signatures import matrix_of_probabilities, signature
 from ventralstream.brain.correlation import mean_and_error
@@ -86,8 +86,8 @@ def i1_over_time(
     """
     if fit not in ("optimum", "adam"):
         raise unknown("fit", fit, ["optimum", "adam"])
-    dims = ("presentation", "neuroid", "time_bin")
-    x, z = train.transpose(*dims).values, test.transpose(*dims).values
+    train, test = (in_order(a, *DIMS, what="I1 over time") for a in (train, test))
+    x, z = train.values, test.values
     labels, truth = names_of(train, label), names_of(test, label)
     ids = np.arange(len(truth))  # rows, so that images may share a name
     columns = []
@@ -133,8 +133,7 @@ def object_solution_times(
         [split, presentation] in ms, images as in `monkey`; NaN where an image is not held out or not solved. The
         coordinate `held_out` [split, presentation] tells the two apart.
     """
-    if set(features.dims) != {"presentation", "neuroid", "time_bin"}:
-        raise VentralError(f"solution times take [presentation, neuroid, time_bin]; got {list(features.dims)}")
+    features, monkey = _in_order(features, monkey)
     features = _aligned(features, monkey)
     features = features.isel(time_bin=np.argsort(numbers_of(features, "time_bin_start"), kind="stable"))
     thresholds = as_floats(coordinate(monkey, "i1"), "the values of 'i1'").astype(np.float64)
@@ -187,7 +186,8 @@ def ost_consistency(
         Uncorrected: Kar et al. give .79 as the ceiling of their data. NaN for a model that does not change over time.
     """
     formula = f"Spearman of solution times ({rule} rule), mean over splits"
-    values = features.transpose("time_bin", ...).values
+    features, monkey = _in_order(features, monkey)
+    values = np.moveaxis(features.values, 2, 0)
     n = {"stimuli": monkey.sizes["presentation"], "splits": splits, "time_bins": features.sizes["time_bin"]}
     if (values == values[:1]).all():
         reason = "the features are the same in all time bins: nothing is solved earlier or later"
@@ -261,6 +261,11 @@ def fit_decoder_adam(features: ArrayLike, labels: ArrayLike, *, epochs: int = 40
             break
     w, b = weights.detach().double().numpy(), bias.detach().double().numpy()
     return Decoder(mean, scale, w, b, np.asarray(classes))
+
+
+def _in_order(features: xr.DataArray, monkey: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    what = "a comparison of solution times"
+    return in_order(features, *DIMS, what=what), in_order(monkey, "presentation", what=f"{what} (of the monkey)")
 
 
 def _aligned(features: xr.DataArray, monkey: xr.DataArray) -> xr.DataArray:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from ventralstream.arrays import as_keys, as_names
-from ventralstream.assembly import names_of
+from ventralstream.assembly import in_order, names_of
 from ventralstream.brain.correlation import mean_and_error, mean_of_defined, pearson
 from ventralstream.brain.score import Score
 from ventralstream.errors import VentralError, unknown
@@ -38,7 +38,7 @@ def matrix_of_probabilities(probabilities: xr.DataArray) -> xr.DataArray:
     Returns:
         [presentation, choice] in the order given; NaN where the choice is the truth.
     """
-    probabilities = probabilities.transpose("presentation", "choice")
+    probabilities = in_order(probabilities, "presentation", "choice", what="a response matrix")
     truth, own = _own_column(probabilities)
     p = np.asarray(probabilities.values, dtype=np.float64)
     of_truth = p[np.arange(len(p)), own][:, None]
@@ -57,6 +57,7 @@ def matrix_of_trials(trials: xr.DataArray) -> xr.DataArray:
     Returns:
         [presentation, choice], images and objects sorted; NaN where the choice is the truth or was never offered.
     """
+    trials = in_order(trials, "presentation", what="a response matrix of trials")
     answers = as_keys(as_names(trials.values, "trials have no answer"))
     sample, distractor = (names_of(trials, c) for c in ("sample_obj", "dist_obj"))
     images, first, image = np.unique(names_of(trials, "stimulus_id"), return_index=True, return_inverse=True)
@@ -89,7 +90,7 @@ def d_prime(matrix: xr.DataArray, *, clip: float = 5.0) -> xr.DataArray:
         [presentation, choice]; NaN where the matrix is, where no image of the choice is there, and where hit and
         false alarms are both certain (infinity less infinity).
     """
-    matrix = matrix.transpose("presentation", "choice")
+    matrix = in_order(matrix, "presentation", "choice", what="d'")
     truth, own = _own_column(matrix)
     per_object = np.stack([mean_of_defined(matrix.values[truth == choice], 0) for choice in names_of(matrix, "choice")])
     with np.errstate(invalid="ignore"):
@@ -192,6 +193,8 @@ def behavioural_consistency(
         raw: mean over halvings of Pearson's r between the model and the first half of people's trials; ceiling: of
         r between the halves; value: mean of r / sqrt(ceiling), each halving with its own.
     """
+    probabilities = in_order(probabilities, "presentation", "choice", what="behavioural consistency")
+    trials = in_order(trials, "presentation", what="behavioural consistency (of people)")
     images = names_of(probabilities, "stimulus_id").tolist()
     truth_of = dict(zip(names_of(trials, "stimulus_id").tolist(), names_of(trials, "truth").tolist(), strict=True))
     odd = sorted(map(str, set(images) ^ set(truth_of)))

@@ -37,6 +37,8 @@ def read(path: str | Path, *, load: bool = True) -> DataArray:
     path = Path(path)
     if not path.is_file():
         raise VentralError(f"the recordings '{path}' do not exist" + (": it is a folder" if path.is_dir() else ""))
+    if path.suffix == ".nwb":
+        raise VentralError(f"'{path}' is an NWB file; `read_nwb` reads it")
     try:
         dataset = xarray.open_dataset(path)
     except ValueError:  # no reader claims it

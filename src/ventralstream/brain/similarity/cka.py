@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ventralstream.arrays import as_floats
-from ventralstream.assembly import names_of, plain
+from ventralstream.assembly import in_order, names_of
 from ventralstream.errors import VentralError
 
 Floats = NDArray[np.float64]
@@ -26,7 +26,7 @@ def linear_cka(one: xr.DataArray, other: xr.DataArray, *, debiased: bool = True)
         The alignment; 1 for representations equal up to rotation and scale. NaN where one of them does not vary (or,
         debiased, where its own estimate is not positive; Brain-Score says 0 there).
     """
-    one, other = plain(one), plain(other)
+    one, other = (in_order(a, "presentation", "neuroid", what="CKA") for a in (one, other))
     ids, index = np.unique(names_of(one, "stimulus_id"), return_index=True)
     other_ids, other_index = np.unique(names_of(other, "stimulus_id"), return_index=True)
     sizes = one.sizes["presentation"], other.sizes["presentation"]

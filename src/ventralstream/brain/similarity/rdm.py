@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ventralstream.arrays import as_floats, as_keys, as_names
-from ventralstream.assembly import groups_of, names_of, plain
+from ventralstream.assembly import groups_of, in_order, names_of
 from ventralstream.errors import VentralError, unknown
 
 Floats = NDArray[np.float64]
@@ -106,9 +106,7 @@ def rdm(responses: xr.DataArray, measure: Measure = "correlation", *, noise: Noi
         raise unknown("RDM measure", measure, ["correlation", "euclidean", "crossnobis"])
     if noise not in ("identity", "shrinkage"):
         raise unknown("noise", noise, ["identity", "shrinkage"])
-    if set(responses.dims) != {"presentation", "neuroid"}:
-        raise VentralError(f"an RDM takes responses [presentation, neuroid]; got {list(responses.dims)}")
-    responses = plain(responses)
+    responses = in_order(responses, "presentation", "neuroid", what="an RDM")
     x = as_floats(responses.values, "responses").astype(np.float64)
     if not np.isfinite(x).all():
         raise VentralError(f"{int((~np.isfinite(x)).any(0).sum())} neuroids have NaN responses; an RDM takes none")

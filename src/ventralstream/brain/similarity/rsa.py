@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ventralstream.assembly import numbers_of
+from ventralstream.assembly import DIMS, in_order, numbers_of
 from ventralstream.brain.score import Score
 from ventralstream.brain.similarity.rdm import Comparison, Measure, Rdm, compare, rdm, same_stimuli, similarity
 from ventralstream.errors import VentralError
@@ -77,8 +77,7 @@ def rsa_over_time(
         value, raw and interval are over `time_bin`. Bins before the stimulus arrives, in which all stimuli are alike,
         are NaN and counted.
     """
-    if "time_bin" not in responses.dims:
-        raise VentralError(f"RSA over time takes responses with time bins; got {list(responses.dims)}")
+    responses = in_order(responses, *DIMS, what="RSA over time")
     bins = responses.sizes["time_bin"]
     options: dict[str, Any] = {"comparison": comparison, "resamples": resamples, "seed": seed}
     fixed: list[Rdm]
