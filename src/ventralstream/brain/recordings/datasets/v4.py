@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from xarray import DataArray
 
 from ventralstream.assembly import assembly
 from ventralstream.brain.recordings.datasets.files import Source, read_npy
+from ventralstream.data import list_images, open_image
 from ventralstream.data.stimuli import Stimuli, names_in_zip, read_zip
 from ventralstream.data_root import data_root
 from ventralstream.errors import VentralError, unknown
@@ -129,18 +129,13 @@ def _named(sessions: Sequence[str] | dict[str, list[Path]]) -> list[str]:
 
 
 def _names(pictures: Path) -> tuple[str, ...]:
-    if pictures.is_dir():
-        return tuple(sorted(p.name for p in pictures.iterdir() if p.is_file() and not p.name.startswith(".")))
-    return names_in_zip(pictures)
+    return tuple(list_images(pictures)) if pictures.is_dir() else names_in_zip(pictures)
 
 
 def _read_folder(folder: Path) -> Stimuli:
     """The images of a folder, in colour."""
     names = _names(folder)
-    try:
-        pixels = [np.asarray(Image.open(folder / name).convert("RGB")) for name in names]
-    except (OSError, UnidentifiedImageError) as error:
-        raise VentralError(f"the images in '{folder}' cannot be read: {error}") from None
+    pixels = [np.asarray(open_image(folder / name, 3)) for name in names]
     if len({p.shape for p in pixels}) != 1:
         raise VentralError(
             f"'{folder}' holds {len(pixels)} images of different sizes; expected images, all of one size"
