@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -14,94 +16,133 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ventralstream.data import Preprocessing, list_images, read_batches
+from ventralstream.data import Preprocessing, Skipped, list_images, read_batches
 from ventralstream.data.stimuli import Stimuli
 from ventralstream.errors import VentralError, unknown
 from ventralstream.network import Network, Stimulus
 
-Images: TypeAlias = Stimuli | str | Path | Tensor | Mapping[str, Tensor]
+Images: TypeAlias = Stimuli | str | Path | Tensor | NDArray[Any] | Mapping[str, Any] | Iterable[Any]
+"""Stimuli: `Stimuli`, a folder, a list of files, of pictures (PIL) or of normalised images, normalised images
+[B, C, H, W] (with a mask: {"image": ..., "mask": ...}), pixels (uint8, [B, H, W, 3] or [B, H, W]), or what gives
+batches of normalised images: a generator, or a DataLoader."""
+
+Resize: TypeAlias = Literal["squash", "crop"]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Images that a network can be shown.
+class Batch:
+    """Some stimuli.
 
     Attributes:
-        ids: Their stimulus ids.
-        read: From positions among them to what the network reads.
-        preprocessing: What is done to the images, as JSON; "none" for tensors, which are given as they are.
+        ids: Their ids.
+        stimulus: What a network reads, of as many; None if not one could be read.
+        skipped: The stimuli of this batch that could not be read.
     """
 
     ids: tuple[str, ...]
-    read: Callable[[NDArray[np.int64]], Stimulus]
+    stimulus: Stimulus | None
+    skipped: tuple[Skipped, ...] = ()
+
+
+class Shown(ABC):
+    """Stimuli that a network can be shown.
+
+    Attributes:
+        ids: Their stimulus ids, each once.
+        preprocessing: What is done to the images, as JSON; "none" for those that are given normalised.
+    """
+
+    ids: tuple[str, ...]
     preprocessing: str
 
-    def batches(self, size: int) -> Iterator[Stimulus]:
-        """The images, `size` at a time."""
-        if size < 1:
-            raise VentralError(f"batch_size is {size}; expected at least 1")
-        for start in range(0, len(self.ids), size):
-            yield self.read(np.arange(start, min(start + size, len(self.ids))))
+    @abstractmethod
+    def batches(self, size: int, start: int = 0, workers: int = 2) -> Iterator[Batch]:
+        """The stimuli in their order, `size` at a time (those that come in batches: as they come).
 
+        Args:
+            size: How many.
+            start: How many to leave out at the beginning: the end of a batch.
+            workers: Threads that decode files ahead.
+        """
+
+    @abstractmethod
     def select(self, ids: Sequence[str]) -> Shown:
-        """Some of them, in the order of `ids`.
+        """Some of them.
 
         Raises:
             VentralError: for an unknown id, naming the nearest.
         """
-        rows = positions(self.ids, ids)
-        return Shown(tuple(ids), lambda some: self.read(rows[some]), self.preprocessing)
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A SHA-256 that tells these stimuli from others: of names, sizes and times of files, else of the numbers."""
+
+    def all_readable(self, size: int) -> Iterator[Batch]:
+        """The batches, where a stimulus that cannot be read is an error."""
+        for batch in self.batches(size):
+            if batch.skipped:
+                raise VentralError(f"{batch.skipped[0].reason} (leave it out of the folder)")
+            yield batch
 
 
 def shown(
     net: Network,
     images: Images,
-    stimulus_id: Sequence[str] | None,
-    resize: Literal["squash", "crop"],
+    stimulus_id: Sequence[str] | None = None,
+    *,
+    resize: Resize = "squash",
+    size: int | None = None,
     named: bool = True,
 ) -> Shown:
-    """Makes images of any kind ready for a network.
+    """Makes stimuli of any kind ready for a network.
 
     Args:
         net: The network.
-        images: `Stimuli`, a folder, or tensors; see `features`.
-        stimulus_id: The ids of tensors.
-        resize: How `Stimuli` and files are brought to the network's size.
-        named: Whether tensors must have ids.
+        images: The stimuli; see `Images`.
+        stimulus_id: The ids of those that have none of their own: all but `Stimuli` and files.
+        resize: How pixels and files are brought to the network's size: "squash" shows the whole image, "crop" the
+            middle of it.
+        size: Another height and width than the network's.
+        named: Whether images must have ids.
 
     Raises:
         VentralError: There are no images, or ids where there should be none, or none where there should be.
     """
-    device = next((t.device for t in net.state_dict().values()), torch.device("cpu"))
-    if isinstance(images, (Tensor, Mapping)):
-        return _tensors(images, stimulus_id, named, device)
-    if stimulus_id is not None:
-        raise VentralError("stimulus_id is for images given as tensors; files and Stimuli have ids of their own")
-    height, width = net.spec.input_shape[1:]
-    if height != width:
-        raise VentralError(f"'{net.spec.name}' takes {height} x {width} pixels; give it normalised images of that size")
-    preprocessing = Preprocessing(height, net.spec.mean, net.spec.std, resize)
-    about = json.dumps(preprocessing.to_json())
-    if isinstance(images, Stimuli):
-        if not len(images):
-            raise VentralError("there are no stimuli")
-        pixels, mode = images.pixels, "RGB" if preprocessing.channels == 3 else "L"
-
-        def from_memory(rows: NDArray[np.int64]) -> Tensor:
-            pictures = [Image.fromarray(pixels[row]).convert(mode) for row in rows]
-            return preprocessing.normalise(torch.stack([preprocessing.pixels(p) for p in pictures])).to(device)
-
-        return Shown(images.ids, from_memory, about)
-    folder = Path(images)
-    ids = list_images(folder)
-
-    def from_files(rows: NDArray[np.int64]) -> Tensor:
-        batch = next(read_batches(folder, [ids[row] for row in rows], len(rows), preprocessing, start=0))
-        if batch.skipped:
-            raise VentralError(f"{batch.skipped[0].reason} (leave it out of the folder)")
-        return batch.images.to(device)
-
-    return Shown(tuple(ids), from_files, about)
+    given = _normalised(images)
+    if given is not None:
+        if size is not None:
+            raise VentralError("size is that of files and pixels; normalised images are shown as they are")
+        counts = {len(x) for x in given.values()}
+        if len(counts) != 1 or counts == {0}:
+            raise VentralError("there are no stimuli, or not as many masks as images")
+        return _Normalised(_ids(stimulus_id, counts.pop(), named), given)
+    if isinstance(images, np.ndarray):  # pixels, or an error that says what would be
+        images, stimulus_id = Stimuli(_ids(stimulus_id, len(images), named), images), None
+    in_order = list(images) if isinstance(images, (list, tuple)) else []
+    if images is in_order or (isinstance(images, (list, tuple)) and not in_order):
+        raise VentralError("there are no stimuli")
+    if in_order and all(isinstance(x, Image.Image) for x in in_order):
+        ids = _ids(stimulus_id, len(in_order), named)
+        return _Pictures(ids, in_order, _preprocessing(net, size, resize))
+    if in_order and all(isinstance(x, (str, Path)) for x in in_order):
+        _no_ids(stimulus_id)
+        files = tuple(map(str, in_order))
+        return _Files(_ids(files, len(files), named), Path(), _preprocessing(net, size, resize))
+    if isinstance(images, (Stimuli, str, Path)):
+        _no_ids(stimulus_id)
+        preprocessing = _preprocessing(net, size, resize)
+        if isinstance(images, Stimuli):
+            if not len(images):
+                raise VentralError("there are no stimuli")
+            return _Pictures(images.ids, _Pixels(images.pixels), preprocessing)
+        return _Files(tuple(list_images(images)), Path(images), preprocessing)
+    if not isinstance(images, Iterable):
+        raise VentralError(
+            f"stimuli are Stimuli, a folder, a list of files, images, or batches of them; got {type(images).__name__}"
+        )
+    if stimulus_id is None:
+        raise VentralError("images given in batches need their stimulus_id")
+    return _Stream(_ids(stimulus_id, len(stimulus_id), named), images)
 
 
 def positions(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
@@ -117,23 +158,205 @@ def positions(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
     return np.array([position[id_] for id_ in wanted], dtype=np.int64)
 
 
-def _tensors(
-    images: Tensor | Mapping[str, Tensor], stimulus_id: Sequence[str] | None, named: bool, device: torch.device
-) -> Shown:
-    sizes = {len(x) for x in ([images] if isinstance(images, Tensor) else images.values())}
-    if len(sizes) != 1 or sizes == {0}:
-        raise VentralError("there are no stimuli, or not as many masks as images")
-    count = sizes.pop()
+@dataclass(frozen=True)
+class _Files(Shown):
+    """Files, by their paths in a folder."""
+
+    ids: tuple[str, ...]
+    folder: Path
+    how: Preprocessing
+
+    @property
+    def preprocessing(self) -> str:  # type: ignore[override]
+        return json.dumps(self.how.to_json())
+
+    def batches(self, size: int, start: int = 0, workers: int = 2) -> Iterator[Batch]:
+        for batch in read_batches(self.folder, self.ids, size, self.how, start=start, workers=workers):
+            yield Batch(batch.ids, batch.images if batch.ids else None, batch.skipped)
+
+    def select(self, ids: Sequence[str]) -> Shown:
+        positions(self.ids, ids)
+        return _Files(tuple(ids), self.folder, self.how)
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for id_ in self.ids:
+            try:
+                stat = (self.folder / id_).stat()
+                found = (stat.st_size, stat.st_mtime_ns)
+            except OSError:  # it will be skipped
+                found = (-1, -1)
+            digest.update(f"{id_}\0{found}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Pixels(Sequence[Image.Image]):
+    """Pixels in memory, as a row of pictures."""
+
+    pixels: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, row: Any) -> Any:
+        return Image.fromarray(self.pixels[row])
+
+
+@dataclass(frozen=True, eq=False)
+class _Pictures(Shown):
+    """Pictures in memory."""
+
+    ids: tuple[str, ...]
+    pictures: Sequence[Image.Image]
+    how: Preprocessing
+
+    @property
+    def preprocessing(self) -> str:  # type: ignore[override]
+        return json.dumps(self.how.to_json())
+
+    def batches(self, size: int, start: int = 0, workers: int = 2) -> Iterator[Batch]:
+        mode = "RGB" if self.how.channels == 3 else "L"
+        for rows in _rows(len(self.ids), size, start):
+            pixels = [self.how.pixels(self.pictures[row].convert(mode)) for row in rows]
+            yield Batch(self.ids[rows.start : rows.stop], self.how.normalise(torch.stack(pixels)))
+
+    def select(self, ids: Sequence[str]) -> Shown:
+        rows = positions(self.ids, ids)
+        return _Pictures(tuple(ids), [self.pictures[int(row)] for row in rows], self.how)
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(json.dumps(self.ids).encode())
+        for picture in self.pictures:
+            digest.update(f"{picture.mode} {picture.size}\n".encode() + picture.tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class _Normalised(Shown):
+    """Images that are normalised already, by what they are shown as."""
+
+    ids: tuple[str, ...]
+    given: Mapping[str, Tensor]
+    preprocessing: str = "none"
+
+    def batches(self, size: int, start: int = 0, workers: int = 2) -> Iterator[Batch]:
+        for rows in _rows(len(self.ids), size, start):
+            some = {name: x[rows.start : rows.stop] for name, x in self.given.items()}
+            yield Batch(self.ids[rows.start : rows.stop], _unnamed(some))
+
+    def select(self, ids: Sequence[str]) -> Shown:
+        rows = torch.from_numpy(positions(self.ids, ids))
+        return _Normalised(tuple(ids), {name: x[rows.to(x.device)] for name, x in self.given.items()})
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(json.dumps(self.ids).encode())
+        for name, x in self.given.items():
+            digest.update(f"{name} {x.dtype} {list(x.shape)}\n".encode())
+            digest.update(x.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class _Stream(Shown):
+    """Images that come in batches, once or as often as they are asked for."""
+
+    ids: tuple[str, ...]
+    source: Iterable[Any]
+    wanted: tuple[str, ...] | None = None
+    preprocessing: str = "none"
+    _begun: list[bool] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if type(getattr(self.source, "sampler", None)).__name__ == "RandomSampler":
+            raise VentralError("the DataLoader shuffles, so its images are not in the order of their stimulus_id")
+
+    def batches(self, size: int, start: int = 0, workers: int = 2) -> Iterator[Batch]:
+        if self._begun and iter(self.source) is self.source:
+            raise VentralError("a generator gives its images once, and here they are needed again; give a DataLoader")
+        self._begun.append(True)
+        wanted = None if self.wanted is None else set(self.wanted)
+        done = 0
+        for item in self.source:
+            batch = _normalised(item[0] if isinstance(item, (list, tuple)) and item else item)
+            if batch is None:
+                raise VentralError(f"a batch of images is normalised images [B, C, H, W]; got {type(item).__name__}")
+            first, done = done, done + len(next(iter(batch.values())))
+            if done > len(self.ids):
+                break
+            if done <= start:
+                continue
+            if first < start:
+                raise VentralError(f"the images come in other batches than before, where {start} ended one")
+            ids = self.ids[first:done]
+            if wanted is not None:
+                kept = [i for i, id_ in enumerate(ids) if id_ in wanted]
+                ids, batch = tuple(ids[i] for i in kept), {name: x[kept] for name, x in batch.items()}
+            if ids:
+                yield Batch(ids, _unnamed(batch))
+        if done != len(self.ids):
+            raise VentralError(
+                f"{len(self.ids)} stimulus ids, but {'more' if done > len(self.ids) else done} images came"
+            )
+
+    def select(self, ids: Sequence[str]) -> Shown:
+        positions(self.ids, ids)
+        return _Stream(self.ids, self.source, tuple(ids), _begun=self._begun)
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(json.dumps(self.ids).encode()).hexdigest()
+
+
+def _rows(count: int, size: int, start: int) -> Iterator[range]:
+    if size < 1:
+        raise VentralError(f"batch_size is {size}; expected at least 1")
+    for first in range(start, count, size):
+        yield range(first, min(first + size, count))
+
+
+def _normalised(images: Any) -> dict[str, Tensor] | None:
+    """Normalised images by what they are shown as ("" if that is not said); None if these are none."""
+    if isinstance(images, Tensor):
+        return {"": images}
+    if isinstance(images, np.ndarray) and images.dtype.kind == "f":
+        return {"": torch.from_numpy(np.ascontiguousarray(images))}
+    if isinstance(images, Mapping):
+        named = {str(name): _normalised(x) for name, x in images.items()}
+        if any(x is None or set(x) != {""} for x in named.values()):
+            raise VentralError("images by name are arrays of normalised images, as in {'image': ..., 'mask': ...}")
+        return {name: x[""] for name, x in named.items() if x is not None}
+    if isinstance(images, (list, tuple)) and images:
+        parts = [_normalised(x) for x in images]
+        if all(x is not None and set(x) == {""} and x[""].dim() == 3 for x in parts):
+            single = [x[""] for x in parts if x is not None]
+            if len({x.shape for x in single}) > 1:
+                raise VentralError("images in a list are of one size; these differ")
+            return {"": torch.stack(single)}
+    return None
+
+
+def _unnamed(images: Mapping[str, Tensor]) -> Stimulus:
+    return images[""] if set(images) == {""} else images
+
+
+def _ids(stimulus_id: Sequence[str] | None, count: int, named: bool) -> tuple[str, ...]:
     if stimulus_id is None and named:
         raise VentralError("images given as tensors need their stimulus_id")
     ids = tuple(map(str, range(count) if stimulus_id is None else stimulus_id))
     if len(ids) != count or len(set(ids)) != count:
         raise VentralError(f"{count} images need as many different stimulus ids; got {len(set(ids))}")
+    return ids
 
-    def given(rows: NDArray[np.int64]) -> Stimulus:
-        index = torch.from_numpy(rows)
-        if isinstance(images, Tensor):
-            return images[index.to(images.device)].to(device)
-        return {name: x[index.to(x.device)].to(device) for name, x in images.items()}
 
-    return Shown(ids, given, "none")
+def _no_ids(stimulus_id: Sequence[str] | None) -> None:
+    if stimulus_id is not None:
+        raise VentralError("stimulus_id is for images given as tensors; files and Stimuli have ids of their own")
+
+
+def _preprocessing(net: Network, size: int | None, resize: Resize) -> Preprocessing:
+    height, width = net.spec.input_shape[1:]
+    if size is None and height != width:
+        raise VentralError(
+            f"'{net.spec.name}' takes {height} x {width} pixels; give a (square) size, or normalised images"
+        )
+    return Preprocessing(height if size is None else size, net.spec.mean, net.spec.std, resize)
