@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 from ventralstream.data.folder import Preprocessing, list_images, open_image
 from ventralstream.data.pixels import generator, random_crop, random_flip, seed_of
 from ventralstream.data.scenes import MEAN, STD, compose_scenes
+from ventralstream.data_root import data_root
 from ventralstream.errors import VentralError, unknown
 from ventralstream.jsonable import Spec, tagged
 
@@ -190,7 +191,7 @@ def load_set(
 
     Args:
         name: One of `SETS`.
-        root: Folder of the set; not for "scenes".
+        root: Folder of the set; None: the one that VENTRALSTREAM_DATA names. Not for "scenes".
         split: "train", or "val" for what is held out of it (CIFAR's test images).
         size: Height and width in pixels for "folder" (224) and "scenes" (32); CIFAR's are 32.
         subset: Take only so many images: the first of a permutation that depends on `seed`. Of "scenes", how
@@ -214,11 +215,10 @@ def load_set(
         return _scenes(split, size, subset, seed, (0, 1, 2, 3) if clutter is None else clutter)
     if clutter is not None:
         raise VentralError(f"only 'scenes' have clutter, the set '{name}' has not.")
-    if root is None:
-        raise VentralError(f"the set '{name}' needs a root: the folder that holds it.")
+    folder = data_root(root, name)
     if name == "folder":
-        return _folder(Path(root), split, size, subset, seed)
-    return _cifar(name, Path(root), split, size, subset, seed)
+        return _folder(folder, split, size, subset, seed)
+    return _cifar(name, folder, split, size, subset, seed)
 
 
 def _scenes(split: Split, size: int | None, count: int | None, seed: int, clutter: Sequence[int]) -> MemorySet:
