@@ -19,7 +19,8 @@ from torch import Tensor
 from ventralstream.data import Preprocessing, Skipped, list_images, read_batches
 from ventralstream.data.stimuli import Stimuli
 from ventralstream.errors import VentralError, unknown
-from ventralstream.network import Network, Stimulus
+from ventralstream.network import Network
+from ventralstream.stimulus import Stimulus
 
 Images: TypeAlias = Stimuli | str | Path | Tensor | NDArray[Any] | Mapping[str, Any] | Iterable[Any]
 """Stimuli: `Stimuli`, a folder, a list of files, of pictures (PIL) or of normalised images, normalised images
