@@ -18,8 +18,9 @@ from PIL import Image
 import ventralstream as vs
 from ventralstream.data import Preprocessing, read_batches
 from ventralstream.errors import VentralError
-from ventralstream.features import store
-from ventralstream.features.extraction import first_driven_steps, open_features, weights_sha256
+from ventralstream.features import store, writer
+from ventralstream.features.batches import first_driven_steps
+from ventralstream.features.extraction import open_features, weights_sha256
 from ventralstream.layers.specs import Act, Conv, GlobalPool, Norm
 from ventralstream.models import build
 from ventralstream.spec import Area, Connection, NetworkSpec
@@ -214,7 +215,7 @@ def killed_at(monkeypatch, rename):
 
 
 def test_killed_at_any_write_it_carries_on_to_the_same_numbers(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr(store, "CHUNK_BYTES", 2048)  # two images and one step a chunk
+    monkeypatch.setattr(writer, "CHUNK_BYTES", 2048)  # two images and one step a chunk
     net, whole, out = tiny(), tmp_path / "whole.zarr", tmp_path / "f.zarr"
     record = vs.Record("v1", steps=[1, 3])
     run(net, folder, whole, record)
@@ -288,7 +289,7 @@ def interrupted(tmp_path, folder, monkeypatch, net, **options):
     """Leaves an unfinished f.zarr.part with at least one batch done."""
     out = tmp_path / "f.zarr"
     with monkeypatch.context() as patch:
-        patch.setattr(store.FeatureWriter, "finish", lambda *_: (_ for _ in ()).throw(Killed))
+        patch.setattr(writer.FeatureWriter, "finish", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             run(net, folder, out, **options)
     return out
@@ -340,7 +341,7 @@ def test_killed_while_it_deletes(tmp_path, folder, monkeypatch):
                 raise Killed
             deleted.append(rmtree(path))
 
-        patch.setattr(store.shutil, "rmtree", dying)
+        patch.setattr(writer.shutil, "rmtree", dying)
         with pytest.raises(Killed):
             run(net, folder, out, resume=False)
     assert len(list((tmp_path / "f.zarr.part").iterdir())) == 2  # one area of two, and the attributes

@@ -14,10 +14,11 @@ from ventralstream.data import Skipped
 from ventralstream.errors import VentralError
 from ventralstream.features.axes import Axis
 from ventralstream.features.shown import Batch
-from ventralstream.network import Network, Output, Stimulus
-from ventralstream.plan import Request
+from ventralstream.network import Network
 from ventralstream.presentation import Presentation
+from ventralstream.program import Request
 from ventralstream.record import Record
+from ventralstream.stimulus import Stimulus
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ def ask(
             never drives.
     """
     records = (records,) if isinstance(records, Record) else tuple(records)
+    for record in records:
+        if not isinstance(record, Record):
+            raise VentralError(f"what is recorded is said by a Record, as in Record(['{net.spec.areas[0].name}'])")
+    if not (presentation is None or isinstance(presentation, Presentation)):
+        raise VentralError(f"a presentation is one of Constant(), Flash(...), ...; got {presentation!r}")
     steps = net.count_steps(steps, presentation)
     presentation = presentation or net.spec.presentation
     axes: dict[str, Axis] = {}
@@ -113,15 +119,22 @@ def recorded(
         decide: Whether the readout's decision is wanted, too, after all steps.
     """
     home = device_of(net)
-    if device is not None and device != home:
+    if device is not None and (device.type, device.index or 0) != (home.type, home.index or 0):
         net, home = copy.deepcopy(net).to(device), device
     dtype = next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.float32)
     for batch in batches:
         if batch.stimulus is None:
             yield Recorded((), batch.skipped, {})
             continue
+        stimulus = _brought(batch.stimulus, home, dtype)
         with evaluating(net), torch.no_grad():
-            output = _unroll(net, asked, _brought(batch.stimulus, home, dtype), decide)
+            output = net(
+                stimulus,
+                asked.steps if decide else asked.last + 1,  # what comes later cannot change it
+                presentation=asked.presentation,
+                readout="own" if decide else None,
+                record=asked.records,
+            )
         activations = {area: output[area].values.cpu() for area in asked.axes}
         yield Recorded(batch.ids, batch.skipped, activations, output.output.cpu() if decide else None)
 
@@ -149,7 +162,7 @@ def first_driven_steps(net: Network, record: Record, presentation: Presentation,
         none: frozenset[tuple[str, int]] = frozenset()
         asked = Request(0, stop, presentation, none if of_state else pairs, pairs if of_state else none)
         with evaluating(net):
-            program, _ = net.plan(asked)
+            program = net.plan(asked)
         found = program.states if of_state else program.outputs
         driven = [t for t in there if program.values[found[area, t]].stimulus]
         if not driven:
@@ -174,19 +187,6 @@ def evaluating(net: Network) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def _unroll(net: Network, asked: Asked, stimulus: Stimulus, decide: bool) -> Output:
-    """One pass over a batch: what comes after the last recorded step cannot change it."""
-    logits = net.spec.area(net.spec.readout_area).start  # the unroll always gives logits
-    stop = asked.steps if decide else min(asked.steps, 1 + max(asked.last, logits))
-    if len(asked.records) > 1:
-        outputs = [net(stimulus, stop, presentation=asked.presentation, record=r) for r in asked.records]
-        outputs[0].recordings.update({k: v for o in outputs for k, v in o.recordings.items()})
-        return outputs[0]
-    record = asked.records[0] if asked.records else None
-    output: Output = net(stimulus, stop, presentation=asked.presentation, record=record)
-    return output
 
 
 def _brought(stimulus: Stimulus, device: torch.device, dtype: torch.dtype) -> Stimulus:

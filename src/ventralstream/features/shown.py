@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ventralstream.data import Preprocessing, Skipped, list_images, read_batches
+from ventralstream.data import Fingerprint, Preprocessing, Skipped, fingerprint, list_folder, read_batches
+from ventralstream.data.image_file import decode_image
 from ventralstream.data.stimuli import Stimuli
 from ventralstream.errors import VentralError, unknown
 from ventralstream.network import Network
+from ventralstream.presentation import Presentation
 from ventralstream.stimulus import Stimulus
 
 Images: TypeAlias = Stimuli | str | Path | Tensor | NDArray[Any] | Mapping[str, Any] | Iterable[Any]
@@ -75,14 +79,27 @@ class Shown(ABC):
         """
 
     @abstractmethod
-    def fingerprint(self) -> str:
-        """A SHA-256 that tells these stimuli from others: of names, sizes and times of files, else of the numbers."""
+    def fingerprint(self) -> Fingerprint:
+        """What tells these stimuli from others; of those that come in batches only the ids do."""
+
+    @property
+    def passed_over(self) -> str:
+        """One sentence on what lies beside them and is not among them; "" if nothing does."""
+        return ""
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Where they are, where that can be said."""
+        return {}
+
+    def check(self, presentation: Presentation) -> None:
+        """Raises VentralError if the stimuli cannot be shown so; batches are checked when they are shown."""
 
     def all_readable(self, size: int) -> Iterator[Batch]:
         """The batches, where a stimulus that cannot be read is an error."""
         for batch in self.batches(size):
             if batch.skipped:
-                raise VentralError(f"{batch.skipped[0].reason} (leave it out of the folder)")
+                raise VentralError(f"{batch.skipped[0].reason} (leave it out)")
             yield batch
 
 
@@ -136,7 +153,8 @@ def shown(
             if not len(images):
                 raise VentralError("there are no stimuli")
             return _Pictures(images.ids, _Pixels(images.pixels), preprocessing)
-        return _Files(tuple(list_images(images)), Path(images), preprocessing)
+        listing = list_folder(images)
+        return _Files(listing.ids, Path(images), preprocessing, listing.passed_over)
     if not isinstance(images, Iterable):
         raise VentralError(
             f"stimuli are Stimuli, a folder, a list of files, images, or batches of them; got {type(images).__name__}"
@@ -166,6 +184,16 @@ class _Files(Shown):
     ids: tuple[str, ...]
     folder: Path
     how: Preprocessing
+    passed_over: str = ""  # type: ignore[misc]
+
+    @property
+    def notes(self) -> dict[str, str]:
+        return {"folder": str(self.folder.resolve())}
+
+    def check(self, presentation: Presentation) -> None:
+        for segment in presentation.segments:
+            if segment.shows not in ("image", "blank"):
+                raise VentralError(f"a folder of images cannot show a '{segment.shows}', only images and blanks")
 
     @property
     def preprocessing(self) -> str:  # type: ignore[override]
@@ -179,16 +207,8 @@ class _Files(Shown):
         positions(self.ids, ids)
         return _Files(tuple(ids), self.folder, self.how)
 
-    def fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for id_ in self.ids:
-            try:
-                stat = (self.folder / id_).stat()
-                found = (stat.st_size, stat.st_mtime_ns)
-            except OSError:  # it will be skipped
-                found = (-1, -1)
-            digest.update(f"{id_}\0{found}\n".encode(errors="surrogateescape"))
-        return digest.hexdigest()
+    def fingerprint(self) -> Fingerprint:
+        return fingerprint(self.folder, self.ids)
 
 
 @dataclass(frozen=True)
@@ -217,20 +237,24 @@ class _Pictures(Shown):
         return json.dumps(self.how.to_json())
 
     def batches(self, size: int, start: int = 0, workers: int = 2) -> Iterator[Batch]:
-        mode = "RGB" if self.how.channels == 3 else "L"
         for rows in _rows(len(self.ids), size, start):
-            pixels = [self.how.pixels(self.pictures[row].convert(mode)) for row in rows]
+            pixels = [self.how.pixels(self._picture(row)) for row in rows]
             yield Batch(self.ids[rows.start : rows.stop], self.how.normalise(torch.stack(pixels)))
+
+    def _picture(self, row: int) -> Image.Image:
+        picture = self.pictures[row]
+        if picture.mode in ("RGB", "L"):
+            return picture.convert("RGB" if self.how.channels == 3 else "L")
+        file = io.BytesIO()
+        picture.save(file, "PNG")  # so that other modes are read as those of files are
+        return decode_image(file, self.how.channels, self.ids[row])
 
     def select(self, ids: Sequence[str]) -> Shown:
         rows = positions(self.ids, ids)
         return _Pictures(tuple(ids), [self.pictures[int(row)] for row in rows], self.how)
 
-    def fingerprint(self) -> str:
-        digest = hashlib.sha256(json.dumps(self.ids).encode())
-        for picture in self.pictures:
-            digest.update(f"{picture.mode} {picture.size}\n".encode() + picture.tobytes())
-        return digest.hexdigest()
+    def fingerprint(self) -> Fingerprint:
+        return _fingerprint(self.ids, (f"{p.mode} {p.size}\n".encode() + p.tobytes() for p in self.pictures))
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,12 +274,9 @@ class _Normalised(Shown):
         rows = torch.from_numpy(positions(self.ids, ids))
         return _Normalised(tuple(ids), {name: x[rows.to(x.device)] for name, x in self.given.items()})
 
-    def fingerprint(self) -> str:
-        digest = hashlib.sha256(json.dumps(self.ids).encode())
-        for name, x in self.given.items():
-            digest.update(f"{name} {x.dtype} {list(x.shape)}\n".encode())
-            digest.update(x.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+    def fingerprint(self) -> Fingerprint:
+        parts = (f"{name} {x.dtype} {list(x.shape)}\n".encode() + _bytes(x) for name, x in self.given.items())
+        return _fingerprint(self.ids, parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,13 +325,18 @@ class _Stream(Shown):
         positions(self.ids, ids)
         return _Stream(self.ids, self.source, tuple(ids), _begun=self._begun)
 
-    def fingerprint(self) -> str:
-        return hashlib.sha256(json.dumps(self.ids).encode()).hexdigest()
+    def fingerprint(self) -> Fingerprint:
+        return _fingerprint(self.ids, ())
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """A whole number, of whichever kind; VentralError if it is none, or smaller than it may be."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
+        raise VentralError(f"{name} is {value!r}; expected a whole number of at least {least}")
+    return operator.index(value)
 
 
 def _rows(count: int, size: int, start: int) -> Iterator[range]:
-    if size < 1:
-        raise VentralError(f"batch_size is {size}; expected at least 1")
     for first in range(start, count, size):
         yield range(first, min(first + size, count))
 
@@ -334,6 +360,17 @@ def _normalised(images: Any) -> dict[str, Tensor] | None:
                 raise VentralError("images in a list are of one size; these differ")
             return {"": torch.stack(single)}
     return None
+
+
+def _fingerprint(ids: Sequence[str], contents: Iterable[bytes]) -> Fingerprint:
+    digest = hashlib.sha256()
+    for part in contents:
+        digest.update(part)
+    return Fingerprint(len(ids), hashlib.sha256(json.dumps(ids).encode()).hexdigest(), digest.hexdigest())
+
+
+def _bytes(x: Tensor) -> bytes:
+    return x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def _unnamed(images: Mapping[str, Tensor]) -> Stimulus:

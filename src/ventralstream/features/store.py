@@ -37,8 +37,8 @@ def open_features(path: str | Path, area: str) -> DataArray:
         `time_ms` or `stimulus_id`: `features.sel(time_ms=120)`. Its attributes say what the features are of.
 
     Raises:
-        VentralError: There is no finished store, no such area in it (naming the nearest one), or a file of it is missing
-            or has another size than when it was written. When values are read: their file is damaged.
+        VentralError: There is no finished store, no such area in it (naming the nearest one), or a file of it is not
+            there, or not of the size it was written with. When values are read: their file is damaged.
     """
     import xarray
 

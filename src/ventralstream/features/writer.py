@@ -8,6 +8,7 @@ or newer, all is written again.
 from __future__ import annotations
 
 import errno
+import json
 import math
 import os
 import shutil
@@ -30,6 +31,7 @@ from ventralstream.features.checked import METADATA, CheckedStore
 from ventralstream.features.journal import Entry, Journal
 from ventralstream.features.store import damaged, missing, older_format
 from ventralstream.files import write_text
+from ventralstream.jsonable import from_json
 
 CHUNK_BYTES = 16 * 2**20  # of a chunk at most: few files, yet a part can be read
 _CONFIG = {"write_empty_chunks": True}  # so that a chunk that is not there is a fault, never data
@@ -98,6 +100,7 @@ class FeatureWriter:
         self.columns, self.images = columns, images
         self.done = self.rows = self.lost = 0
         self.skipped: list[dict[str, str]] = []
+        self._arrays: dict[str, Any] = {}
         self._about = {"request": dict(request), "notes": dict(notes or {})}
         if self.out.exists() and not overwrite:
             raise VentralError(f"'{self.out}' is there already; give another name, or overwrite=True (--overwrite)")
@@ -149,11 +152,17 @@ class FeatureWriter:
 
     def _check_request(self, about: Mapping[str, Any]) -> None:
         before, now = about["request"], self._about["request"]
+        images = now.get("images_fingerprint")
+        if images and before.get("images_fingerprint") not in (None, images):
+            old, new = (from_json(json.loads(x)) for x in (before["images_fingerprint"], images))
+            if change := old.difference(new):
+                raise VentralError(
+                    f"the images have changed since '{self.part}' was begun: {change}; give those again, or {_AGAIN}"
+                )
         differing = [key for key, value in now.items() if before.get(key) != value]
         if differing:
-            why = ": an image was added, removed or replaced since" if "images_sha256" in differing else ""
             raise VentralError(
-                f"the unfinished '{self.part}' was begun by another request (another {', '.join(differing)}){why};"
+                f"the unfinished '{self.part}' was begun by another request (another {', '.join(differing)});"
                 f" repeat that one to carry on, or {_AGAIN}"
             )
 
@@ -192,7 +201,7 @@ class FeatureWriter:
         zarr.create_group(self._store, attributes=attributes, zarr_format=3)
         for area in self.columns:
             zarr.create_group(self._store, path=area, zarr_format=3)
-        self._arrays: dict[str, Any] = {}
+        self._arrays = {}
 
     # --- what is written ----------------------------------------------------------------------------------------------
 
@@ -317,13 +326,17 @@ def _clear(folder: Path) -> None:
     """
     journal.forget(folder)
     for path in folder.iterdir():
-        is_area = path.is_dir() and not path.is_symlink() and any((path / n).exists() for n in (METADATA, "activations"))
-        if is_area or (path.is_dir() and path.name in (METADATA, journal.NAME)):
+        is_folder = path.is_dir() and not path.is_symlink()
+        if is_folder and (path.name in (METADATA, journal.NAME) or _is_area(path)):
             shutil.rmtree(path)
         elif path.is_file() and (path.name == METADATA or path.name.endswith((".partial", ".part"))):
             path.unlink()
         elif path.name != journal.NAME:
             raise VentralError(f"'{path}' is none of what an extraction writes, and in the way; remove it")
+
+
+def _is_area(folder: Path) -> bool:
+    return (folder / METADATA).exists() or (folder / "activations").exists()
 
 
 def _remove(folder: Path) -> None:
