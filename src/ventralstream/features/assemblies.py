@@ -17,7 +17,8 @@ from ventralstream.features.axes import Axis
 from ventralstream.features.batches import ask, recorded
 from ventralstream.features.extraction import weights_sha256
 from ventralstream.features.reduction import PrincipalComponents, Reduction, SparseProjection
-from ventralstream.features.shown import Images, Resize, Shown, positions, shown, whole
+from ventralstream.features.shown import Images, Resize, shown, whole
+from ventralstream.features.sources import Shown, positions
 from ventralstream.features.store import open_features
 from ventralstream.jsonable import from_json
 from ventralstream.network import Network

@@ -13,7 +13,7 @@ from torch import Tensor
 from ventralstream.data import Skipped
 from ventralstream.errors import VentralError
 from ventralstream.features.axes import Axis
-from ventralstream.features.shown import Batch
+from ventralstream.features.sources import Batch
 from ventralstream.network import Network
 from ventralstream.presentation import Presentation
 from ventralstream.program import Request

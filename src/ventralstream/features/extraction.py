@@ -20,7 +20,8 @@ from ventralstream.device import choose_device
 from ventralstream.errors import VentralError, unknown
 from ventralstream.features.axes import Axis
 from ventralstream.features.batches import Asked, ask, device_of, recorded
-from ventralstream.features.shown import Images, Resize, Shown, shown, whole
+from ventralstream.features.shown import Images, Resize, shown, whole
+from ventralstream.features.sources import Shown
 from ventralstream.features.store import open_features, verify
 from ventralstream.network import Network
 from ventralstream.presentation import Presentation
