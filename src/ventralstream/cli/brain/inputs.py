@@ -263,7 +263,7 @@ def _stored(path: str, options: FeatureOptions) -> Features:
         sizes = open_store(path, area).shape[2:]
         count = sizes[0] if reduce != "none" and len(sizes) == 3 else math.prod(sizes)
         projection = options.projection if 0 < options.projection < count else None
-        how = reduce if len(sizes) == 3 else "none"
+        how: Any = reduce if len(sizes) == 3 else "none"
         areas |= features_from_store(path, area, reduce=how, projection=projection, seed=options.seed)
     return Features(Path(path).stem, "stored", areas)
 
