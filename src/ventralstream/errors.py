@@ -50,6 +50,12 @@ def reason(error: BaseException) -> str:
     return shortened(lines[0], 200) if lines else type(error).__name__
 
 
+def about_file(error: OSError) -> str:
+    """What the system says of a file, as a sentence."""
+    where = f" '{shortened(error.filename)}'" if error.filename else ""
+    return f"cannot read or write{where}: {reason(error)}"
+
+
 def shortened(name: object, most: int = 80) -> str:
     """A name, cut in the middle if it has more characters than that: too long for a sentence."""
     text = str(name)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from ventralstream.checkpoints import load_network
 from ventralstream.data import Fingerprint, FolderSet, Loader, SetInfo, load_set
-from ventralstream.errors import Interrupted, VentralError, reason
+from ventralstream.errors import Interrupted, VentralError, about_file
 from ventralstream.files import write_text
 from ventralstream.models import build, list_models, model_spec
 from ventralstream.network import Network
@@ -197,8 +197,7 @@ def _told(path: Path) -> Iterator[None]:
             raise Interrupted("interrupted before training began; begin again with the same command", code) from None
         raise Interrupted(f"interrupted {standing}; {carry_on}", code) from None
     except OSError as error:
-        file = f" '{error.filename}'" if error.filename else ""
-        told = f"cannot read or write{file} ({reason(error)})"
+        told = about_file(error)
         raise VentralError(f"{told}; when that is mended, {carry_on}" if _standing(path) else told) from None
 
 
