@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ventralstream.errors import VentralError
 from ventralstream.network import Network
 from ventralstream.readout import PerStep, Readout
 
@@ -66,8 +67,8 @@ class StepCounts:
         readout: How the decision is taken; the spec's by default.
 
     Attributes:
-        counts: [steps + 2], whole numbers: right answers at each step, right decisions, images. Counts of
-            parts of a set add up.
+        counts: [steps + 3], whole numbers: right answers at each step, right decisions, images, and images with a
+            logit that is not finite. Counts of parts of a set add up.
     """
 
     def __init__(self, network: Network, steps: int | None = None, readout: Readout | None = None) -> None:
@@ -84,13 +85,25 @@ class StepCounts:
         wanted = self.readout.steps(out.steps[0], self.stop)
         decision = self.readout.decide(out.logits[:, [i for i, t in enumerate(out.steps) if t in wanted]])
         right = torch.cat([out.logits, decision[:, None]], 1).argmax(-1) == labels[:, None]
-        counts = torch.cat([right.sum(0), right.new_tensor([len(labels)], dtype=torch.long)])
+        broken = ~out.logits.isfinite().flatten(1).all(1)
+        images = right.new_tensor([len(labels)], dtype=torch.long)
+        counts = torch.cat([right.sum(0), images, broken.sum()[None]])
         self.counts = self.counts.to(counts.device) + counts if self.steps else counts
         self.steps = out.steps
 
     def result(self) -> StepAccuracies:
-        """The accuracies of what was counted so far."""
-        *right, decision, images = self.counts.tolist()
+        """The accuracies of what was counted so far.
+
+        Raises:
+            VentralError: if no image was counted, or the network gave logits that are not finite.
+        """
+        _refuse_none(self.counts)
+        *right, decision, images, broken = self.counts.tolist()
+        if broken:
+            raise VentralError(
+                f"the logits of {broken} of {images} images are not finite: the network's weights or activations"
+                " are too large"
+            )
         return StepAccuracies(
             self.steps,
             self.network.times_ms(self.steps),
@@ -128,13 +141,17 @@ def early_exit(network: Network, batches: Batches, threshold: float, steps: int 
         threshold: Probability between 0 and 1.
         steps: The last chance; the spec's by default.
     """
-    right, when, confident = [], [], []
+    right, when, confident, finite = [], [], [], []
     with evaluating(network):
         for images, labels in batches:
             decision = network.decide(images, threshold, steps)
             right.append((decision.logits.argmax(-1) == labels).cpu())
             when.append(decision.step.cpu())
             confident.append(decision.confident.cpu())
+            finite.append(decision.logits.isfinite().all().cpu())
+    _refuse_none(when)
+    if not all(finite):
+        raise VentralError("the network gives logits that are not finite: its weights or activations are too large")
     at = torch.cat(when)
     mean, median, dt_ms = at.double().mean().item(), int(at.median()), network.spec.dt_ms
     return EarlyExit(
@@ -147,6 +164,11 @@ def early_exit(network: Network, batches: Batches, threshold: float, steps: int 
         torch.cat(confident).double().mean().item(),
         len(at),
     )
+
+
+def _refuse_none(counted: Sized) -> None:
+    if not len(counted):
+        raise VentralError("there is no image to measure the accuracy on; expected at least one")
 
 
 @contextmanager
