@@ -11,7 +11,7 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
-from ventralstream.errors import VentralError
+from ventralstream.errors import VentralError, reason
 from ventralstream.features.journal import Files
 
 METADATA = "zarr.json"
@@ -41,7 +41,7 @@ class CheckedStore(LocalStore):
         try:
             value = await super().get(key, prototype, byte_range)
         except OSError as error:
-            raise VentralError(f"cannot read '{self.root / key}': {error.strerror or error}") from None
+            raise VentralError(f"cannot read '{self.root / key}': {reason(error)}") from None
         if byte_range is None and key in self.files:
             if value is None:
                 raise VentralError(f"'{self.root / key}' is missing")

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from ventralstream.data import Skipped
 from ventralstream.device import choose_device
-from ventralstream.errors import VentralError, unknown
+from ventralstream.errors import Interrupted, VentralError, unknown
 from ventralstream.features.axes import Axis
 from ventralstream.features.batches import Asked, ask, device_of, recorded
 from ventralstream.features.shown import Images, Resize, shown, whole
 from ventralstream.features.sources import Shown
 from ventralstream.features.store import open_features, verify
+from ventralstream.interrupt import Interruption
 from ventralstream.network import Network
 from ventralstream.presentation import Presentation
 from ventralstream.record import Record
@@ -104,6 +105,7 @@ def extract(
         VentralError: For bad input; if there is no readable image; if `out` is there already, or being written by
             another process; if an unfinished extraction was begun by another request, of other images, or its journal
             is damaged; if an activation is too large for `dtype`.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP; the batch that was running is stored.
     """
     from ventralstream.features.writer import Column, FeatureWriter
     from ventralstream.progress import Progress, stderr_console
@@ -121,7 +123,7 @@ def extract(
     writer = FeatureWriter(out, request, columns, len(source.ids), notes=notes, resume=resume, overwrite=overwrite)
     console = stderr_console(quiet=not progress)
     bar = Progress("extracting", len(source.ids), "images", done=writer.done, console=console)
-    with writer, bar:
+    with Interruption() as stop, writer, bar:
         for line in filter(None, (source.passed_over, *_too_early(asked.axes))):
             bar.say(line)
         if writer.done or writer.lost:
@@ -133,6 +135,8 @@ def extract(
                 values = {area: _to_numpy(x, DTYPES[dtype], area) for area, x in batch.activations.items()}
                 writer.append(values, batch.skipped)
                 bar.update(writer.done)
+                if stop.wanted and writer.done < len(source.ids):
+                    raise stop.interrupted()
             if writer.rows == 0:
                 raise VentralError(
                     f"none of the {len(source.ids)} images can be read; e.g. {writer.skipped[0]['reason']}"
@@ -141,6 +145,10 @@ def extract(
             if writer.rows == 0:  # nothing to carry on from
                 writer.discard()
             raise
+        except KeyboardInterrupt as error:
+            code = error.code if isinstance(error, Interrupted) else Interrupted().code
+            standing = f"interrupted after {writer.done} of {len(source.ids)} images"
+            raise Interrupted(f"{standing}; the same request will carry on", code) from None
         skipped = tuple(Skipped(**s) for s in writer.skipped)
         unreadable = {s.id for s in skipped}
         writer.finish([i for i in source.ids if i not in unreadable])

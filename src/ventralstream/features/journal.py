@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ventralstream.errors import VentralError
+from ventralstream.errors import VentralError, reason
 from ventralstream.files import write_text
 
 NAME = "journal.jsonl"
@@ -107,7 +107,7 @@ def read(folder: Path) -> Journal | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise VentralError(f"cannot read '{folder / NAME}': {error.strerror or error}") from None
+        raise VentralError(f"cannot read '{folder / NAME}': {reason(error)}") from None
     first, *lines = raw.splitlines(keepends=True) or [b""]
     about = _parse(first)
     if about is None or "format" not in about:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ventralstream.errors import VentralError, unknown
+from ventralstream.errors import VentralError, reason, unknown
 from ventralstream.features import journal
 from ventralstream.features.journal import Files, Journal
 
@@ -59,7 +59,7 @@ def open_features(path: str | Path, area: str) -> DataArray:
     except VentralError:
         raise
     except Exception as error:  # whatever readers of damaged metadata raise
-        raise VentralError(f"'{path}' cannot be opened: {str(error).splitlines()[0]}") from None
+        raise VentralError(f"'{path}' cannot be opened: {reason(error)}") from None
 
 
 def stored_areas(path: str | Path) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def damaged(folder: Path, files: Files) -> dict[str, str]:
                 while part := file.read(2**24):
                     actual = zlib.crc32(part, actual)
         except OSError as error:
-            found[key] = f"'{folder / key}' cannot be read: {error.strerror or error}"
+            found[key] = f"'{folder / key}' cannot be read: {reason(error)}"
             continue
         if actual != crc:
             found[key] = f"'{folder / key}' is damaged: it is not what was written"

@@ -24,7 +24,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ventralstream.errors import VentralError
+from ventralstream.errors import VentralError, reason
 from ventralstream.features import journal
 from ventralstream.features.axes import Axis
 from ventralstream.features.checked import METADATA, CheckedStore
@@ -35,6 +35,8 @@ from ventralstream.jsonable import from_json
 
 CHUNK_BYTES = 16 * 2**20  # of a chunk at most: few files, yet a part can be read
 _CONFIG = {"write_empty_chunks": True}  # so that a chunk that is not there is a fault, never data
+_ARRAYS = ("activations", "stimulus_id", "step", "time_ms")
+_UNFINISHED = (".partial", ".part")  # endings of files that were being written, by zarr and by us
 _AGAIN = "start again with resume=False (--no-resume)"
 
 
@@ -168,7 +170,7 @@ class FeatureWriter:
 
     def _take_up(self, found: Journal) -> None:
         for area in self.part.iterdir():
-            if area.is_dir() and area.name not in (*self.columns, journal.NAME):
+            if area.is_dir() and area.name not in (*self.columns, METADATA):
                 raise VentralError(f"'{area}' is none of what this extraction writes, and in the way; remove it")
         chunks = {key: value for key, value in found.files.items() if "/activations/c/" in key}
         kept = found.before(damaged(self.part, chunks))
@@ -178,12 +180,14 @@ class FeatureWriter:
             return
         journal.cut(self.part, kept)
         self.done, self.rows, self.skipped = kept.done, kept.entries[-1].rows, kept.skipped
+        for path in [p for p in self.part.rglob("*") if p.name.endswith(_UNFINISHED)]:
+            path.unlink()
         files = kept.files
         more = {key: value for key, value in chunks.items() if key in files and files[key] != value}
         if more:  # these hold rows of later batches, too
             journal.add(self.part, Entry(self.done, self.rows, files=more))
-        for name in ("stimulus_id", "step", "time_ms", "activations/c"):
-            for column in self.columns:
+        for column in self.columns:
+            for name in _ARRAYS:
                 _clean(self.part / column / name, self.part, files)
         for key, text in kept.texts.items():  # some change when the store is finished
             if (self.part / key).is_dir():
@@ -273,7 +277,7 @@ class FeatureWriter:
             yield
         except OSError as error:
             later = "; the same request will carry on" if self.done else ""
-            raise VentralError(f"cannot write '{self.part}': {error.strerror or error}{later}") from None
+            raise VentralError(f"cannot write '{self.part}': {reason(error)}{later}") from None
 
     def _note(self, entry: Entry) -> None:
         texts = {} if entry.complete else dict(self._store.texts)
@@ -305,7 +309,7 @@ def _is_ours(folder: Path) -> bool:
         return False
     if (folder / journal.NAME).exists() or older_format(folder) is not None:
         return True
-    return all(file.name.endswith((".partial", ".part")) for file in folder.iterdir())
+    return all(file.name.endswith(_UNFINISHED) for file in folder.iterdir())
 
 
 def _clean(folder: Path, root: Path, files: Mapping[str, Any]) -> None:
@@ -329,14 +333,15 @@ def _clear(folder: Path) -> None:
         is_folder = path.is_dir() and not path.is_symlink()
         if is_folder and (path.name in (METADATA, journal.NAME) or _is_area(path)):
             shutil.rmtree(path)
-        elif path.is_file() and (path.name == METADATA or path.name.endswith((".partial", ".part"))):
+        elif path.is_file() and (path.name == METADATA or path.name.endswith(_UNFINISHED)):
             path.unlink()
         elif path.name != journal.NAME:
             raise VentralError(f"'{path}' is none of what an extraction writes, and in the way; remove it")
 
 
 def _is_area(folder: Path) -> bool:
-    return (folder / METADATA).exists() or (folder / "activations").exists()
+    """Whether a folder is an area's, perhaps half written or half deleted."""
+    return all(path.name in (METADATA, *_ARRAYS) or path.name.endswith(_UNFINISHED) for path in folder.iterdir())
 
 
 def _remove(folder: Path) -> None:
