@@ -98,6 +98,18 @@ class Presentation(Spec):
         """The first step from which the same frame is shown for ever (0 for a constant image or a movie)."""
         return sum(s.steps or 0 for s in self.segments)
 
+    @property
+    def onset(self) -> int:
+        """The first step at which the stimulus is shown; times from stimulus onset count from it.
+
+        Raises:
+            VentralError: It never is.
+        """
+        for t in range(self.last_change + 1):
+            if self.frame(t).is_stimulus:
+                return t
+        raise VentralError("the presentation never shows the image")
+
     def frame(self, step: int, start: int = 0) -> Frame:
         """The frame at `step`, when the steps being run begin at `start`."""
         end = 0
