@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from ventralstream.area import AreaModule, Run, Transition, traits_of
+from ventralstream.budget import check_steps
 from ventralstream.cells.base import channels_last
 from ventralstream.errors import VentralError, unknown
 from ventralstream.execute import Call, Execution
-from ventralstream.layers.init import initialise
+from ventralstream.layers.init import Allocating, initialise
 from ventralstream.layers.norm import StepNorm
 from ventralstream.plan import Program, Request, Stage, Traits, Value, horizon, plan
 from ventralstream.presentation import Frame, Movie, Presentation
@@ -22,6 +23,7 @@ from ventralstream.readout import Readout, Threshold
 from ventralstream.record import Record, Recording, reduce_map
 from ventralstream.spec import IMAGE, Connection, NetworkSpec, Shapes
 from ventralstream.timing import first_steps, remembers
+from ventralstream.values import Count, fit
 
 Stimulus = Tensor | Mapping[str, Tensor]
 
@@ -130,6 +132,15 @@ class Network(nn.Module):
         self.spec = spec
         shapes = spec.shapes()
         self.first_steps = first_steps(spec)
+        with Allocating():
+            self._build(shapes)
+        self.to(memory_format=torch.channels_last)  # pooling is several times faster so, and no operation slower
+        self._plans: dict[Any, Program] = {}
+        self._shapes: dict[tuple[int, int], Shapes] = {}
+        self._compiled: dict[tuple[str, Any], Call] = {}
+
+    def _build(self, shapes: Shapes) -> None:
+        spec = self.spec
         self.areas = _Named({a.name: AreaModule(spec, a.name, shapes) for a in spec.areas})
         self.transitions = _Named(
             {str(i): Transition(c, shapes.output[c.source]) for i, c in enumerate(spec.connections) if c.layers}
@@ -139,10 +150,6 @@ class Network(nn.Module):
         for area in spec.areas:
             if area.cell is not None:
                 self.areas[area.name].cell.start()
-        self.to(memory_format=torch.channels_last)  # pooling is several times faster so, and no operation slower
-        self._plans: dict[Any, Program] = {}
-        self._shapes: dict[tuple[int, int], Shapes] = {}
-        self._compiled: dict[tuple[str, Any], Call] = {}
 
     def forward(
         self,
@@ -374,8 +381,8 @@ class Network(nn.Module):
         """
         if steps is None:
             steps = presentation.steps if presentation and presentation.steps else self.spec.steps
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise VentralError(f"steps is {steps!r}; expected a whole number of at least 1")
+        steps = int(fit(steps, Count, "steps"))
+        check_steps(steps, len(self.spec.areas))
         return steps
 
     def readout_steps(self, readout: Readout, stop: int, start: int = 0) -> range:

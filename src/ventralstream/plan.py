@@ -23,6 +23,7 @@ from typing import Literal
 
 import networkx as nx
 
+from ventralstream.budget import check_steps
 from ventralstream.errors import VentralError
 from ventralstream.presentation import Frame, Presentation
 from ventralstream.spec import IMAGE, Area, Connection, NetworkSpec, drive_inputs, feedback_inputs
@@ -218,6 +219,7 @@ def plan(spec: NetworkSpec, traits: Mapping[Stage, Traits], request: Request) ->
     Raises:
         VentralError: if a wanted output does not exist, or a stage has no parameters for one of the steps.
     """
+    check_steps(request.stop - request.start, len(spec.areas))
     tracer = _Tracer(spec, traits, request)
     tracer.run()
     outputs = {(name, step): tracer.wanted_output(name, step) for name, step in sorted(request.outputs)}
