@@ -12,7 +12,7 @@ from ventralstream.cells.base import Cell, Drive, State, channels_last
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.sequence import Sequence
 from ventralstream.layers.specs import Shape
-from ventralstream.plan import Traits
+from ventralstream.program import Traits
 from ventralstream.spec import Connection, NetworkSpec, Shapes, drive_inputs, feedback_inputs
 
 

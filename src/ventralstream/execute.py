@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ventralstream.layers.cpu import convolution
-from ventralstream.plan import LEAVES, Instruction, Program, Value
+from ventralstream.program import LEAVES, Instruction, Program, Value
 
 Call = Callable[..., Any]
 
