@@ -20,7 +20,8 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 from ventralstream.errors import VentralError, unknown
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 _LONGEST = 80  # characters of a value that a message shows
 
 
@@ -112,7 +113,8 @@ def fit(value: Any, hint: Any, name: str, where: str = "") -> Any:
         choices = [a for h in (hint, *typing.get_args(hint)) for a in _choices(h)]
         if choices and isinstance(value, str):
             raise unknown(name + where, shown(value).strip("'"), choices) from None
-        raise VentralError(f"the option '{name}'{where} is {shown(value)}; expected {_words(hint)}") from None
+        what = f"the option '{name}'{where}" if where else name
+        raise VentralError(f"{what} is {shown(value)}; expected {_words(hint)}") from None
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:

@@ -44,7 +44,9 @@ class Drawing(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
-            device = args[0].device if args and isinstance(args[0], Tensor) else torch.device(kwargs.get("device") or "cpu")
+            device = (
+                args[0].device if args and isinstance(args[0], Tensor) else torch.device(kwargs.get("device") or "cpu")
+            )
             taking = _taking_a_generator(func)
             if device.type != "meta" and taking is not None:
                 if device not in self.generators:

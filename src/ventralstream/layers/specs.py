@@ -102,7 +102,9 @@ class Deconv(Layer):
 
     def check(self) -> None:
         if self.kernel == 1 and self.stride > 1:  # it also corrupts memory in oneDNN's convolutions for AVX2
-            raise VentralError(f"'deconv' with kernel 1 and stride {self.stride} only spreads pixels; expected a larger kernel")
+            raise VentralError(
+                f"'deconv' with kernel 1 and stride {self.stride} only spreads pixels; expected a larger kernel"
+            )
         if self.stride == 1 and self.kernel % 2 == 0:
             raise VentralError(f"'deconv' with stride 1 needs an odd kernel to keep the map's size; got {self.kernel}")
 
