@@ -73,7 +73,7 @@ class CellSpec(Spec):
 
     @property
     def adds_raw(self) -> bool:
-        """Whether the cell adds the area's own input to what the drive's layers give, so that their sizes must agree."""
+        """Whether the cell adds the area's own input to what the drive's layers give: their sizes must agree then."""
         return False
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-
 from typing import Any
 
 import torch
@@ -16,11 +15,11 @@ _FACTORIES = ("empty", "zeros", "ones", "full", "rand", "randn")
 _TRUNCATED_STD = 0.87962566103423978  # standard deviation of a unit normal cut at two standard deviations
 
 
-class Allocating(TorchDispatchMode):
-    """Within it, what a module allocates is counted, and refused before it exceeds `ventralstream.budget.PARAMETERS`."""
+class Allocating(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Within it, what modules allocate is counted, and refused before it exceeds `ventralstream.budget.PARAMETERS`."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.numbers = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -30,14 +29,14 @@ class Allocating(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class Drawing(TorchDispatchMode):
+class Drawing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within it, this thread's random numbers come from a seed and not from the global random state.
 
     They are those that `torch.manual_seed(seed)` would give, whatever draws them (torch's modules, a user's cell).
     """
 
     def __init__(self, seed: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seed = seed
         self.generators: dict[torch.device, torch.Generator] = {}
 
