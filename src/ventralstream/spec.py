@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ventralstream.cells.base import Cell
 
 __all__ = [
+    "CONSTANT",
     "IMAGE",
     "Area",
     "CellSpec",

@@ -43,14 +43,13 @@ class Drawing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
-            device = (
-                args[0].device if args and isinstance(args[0], Tensor) else torch.device(kwargs.get("device") or "cpu")
-            )
+            of = args[0] if args else None
+            device = of.device if isinstance(of, Tensor) else torch.device(kwargs.get("device") or "cpu")
             taking = _taking_a_generator(func)
             if device.type != "meta" and taking is not None:
                 if device not in self.generators:
                     self.generators[device] = torch.Generator(device).manual_seed(self.seed)
-                return taking(*args, **kwargs, generator=self.generators[device])
+                return taking(*args, **{**kwargs, "generator": self.generators[device]})
         return func(*args, **kwargs)
 
 
