@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ventralstream.arrays import as_floats
+from ventralstream.device import choose_device
 from ventralstream.errors import VentralError
 
 LARGEST_SYSTEM = 40_000  # its eigenvectors alone would need 12.8 GB
@@ -26,7 +27,7 @@ class Design:
 
     Args:
         x: Features [rows, features], an array or tensor; it is not modified.
-        device: Where to compute; None: a GPU if there is one, else the CPU.
+        device: Where to compute, as for `choose_device`; None: a GPU that has float64 if there is one, else the CPU.
 
     Raises:
         VentralError: for NaN or infinite features, or where rows and features are both too many.
@@ -43,7 +44,7 @@ class Design:
                 f"{self.rows} rows x {self.features} features are too many for a linear map; reduce the features first "
                 "(PCA or a sparse random projection)"
             )
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device, double=True)
         self.dual: bool = self.features > self.rows
         self.mean: Tensor = x.mean(0, dtype=torch.float64).to(self.device)  # any shift is exact; this one keeps digits
         if not torch.isfinite(self.mean).all():
@@ -159,6 +160,6 @@ def as_tensor(values: Any) -> Tensor:
     if isinstance(values, Tensor):
         tensor = values
     else:
-        array = np.asarray(values)
+        array = as_floats(values, "features and targets")
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
     return tensor if tensor.is_floating_point() else tensor.to(torch.float64)
