@@ -29,7 +29,7 @@ class Execution:
 
     Args:
         program: The program.
-        stage: Gives the function of a (op, owner); called as `function(step, *args)`.
+        stage: Gives the function of a value's stage, for the present batch; called as `function(step, *args)`.
         leaf: Makes a leaf value, of the whole batch or of a batch of one.
         batch: The batch size.
         wanted: Indices of the values to give out.
@@ -42,7 +42,7 @@ class Execution:
     def __init__(
         self,
         program: Program,
-        stage: Callable[[Value], Call],
+        stage: Callable[[Value, int], Call],
         leaf: Callable[[Value], Any],
         batch: int,
         wanted: frozenset[int],
@@ -102,7 +102,7 @@ class Execution:
             None if a is None else self._operand(a, part, expand)
             for a, part in zip(instruction.args, parts, strict=True)
         ]
-        call = self.stage(value)
+        call = self.stage(value, self.batch)
         if self.shortcuts:
             call = convolution.within(self.store, shortcuts.allowing(call))
         elif self.watched:

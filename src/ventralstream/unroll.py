@@ -201,12 +201,12 @@ def execution(
     if state is not None:
         check_state(net, state, Run(shapes, like), display.batch)
 
-    def stage(value: Value) -> Call:
+    def stage(value: Value, batch: int) -> Call:
         if value.op == "separate":
             return lambda step, x: x.view_as(x)
         call = net.stage(value, compiled=False) if request.watched else net.stage(value)
         if value.op in ("drive", "feedback"):
-            context = Run(shapes, like, running.batch if request.watched else 1)
+            context = Run(shapes, like, batch if request.watched else 1)
             return lambda step, *args: call(step, context, *args)
         return call
 
@@ -226,8 +226,7 @@ def execution(
         return None, tuple(_of_type(like, x) for x in state.cells[name])
 
     direct = not (request.watched or shortcuts.transformed())
-    running = Execution(program, stage, leaf, display.batch, wanted, remat, direct, net.fast_convolutions)
-    return running
+    return Execution(program, stage, leaf, display.batch, wanted, remat, direct, net.fast_convolutions)
 
 
 def check_state(net: Unrollable, state: NetworkState, run: Run, batch: int) -> None:
