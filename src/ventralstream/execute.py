@@ -94,6 +94,8 @@ class Execution:
             None if a is None else self._operand(a, part, expand)
             for a, part in zip(instruction.args, parts, strict=True)
         ]
+        if instruction.copy:
+            args = [_map(_copy, a) for a in args]
         call = convolution.within(self.store, self.stage(value))
         if self.remat and torch.is_grad_enabled() and not (instruction.expand and count == 1):
             result = checkpoint(call, value.step, *args, use_reentrant=False)
@@ -126,6 +128,10 @@ def _map(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
     if isinstance(tree, tuple):
         return tuple(_map(f, x) for x in tree)
     return f(tree) if isinstance(tree, Tensor) else tree
+
+
+def _copy(x: Tensor) -> Tensor:
+    return x.clone(memory_format=torch.channels_last) if x.dim() == 4 else x.clone()
 
 
 def _split(tree: Any, count: int) -> list[Any]:

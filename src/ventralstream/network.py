@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ventralstream.area import AreaModule, Run, Transition, traits_of
+from ventralstream.area import AreaModule, Run, Transition
 from ventralstream.cells.base import channels_last
 from ventralstream.errors import VentralError, unknown
 from ventralstream.execute import Call, Execution
@@ -22,6 +22,7 @@ from ventralstream.readout import Readout, Threshold
 from ventralstream.record import Record, Recording, reduce_map
 from ventralstream.spec import IMAGE, Connection, NetworkSpec, Shapes
 from ventralstream.timing import first_steps, remembers
+from ventralstream.traits import traits_of_area, traits_of_transition
 
 Stimulus = Tensor | Mapping[str, Tensor]
 
@@ -311,21 +312,10 @@ class Network(nn.Module):
         """What the planner must know of every stage, in the modules' present mode (train or eval)."""
         traits: dict[Stage, Traits] = {}
         for area in self.spec.areas:
-            module: AreaModule = self.areas[area.name]
-            traits["output", area.name] = traits_of(module.output_layers)
-            if module.cell is None:
-                traits["drive", area.name] = traits_of(module.drive_layers)
-                continue
-            cell = traits_of(nn.Module(), module.cell)
-            drive = traits_of(module.drive_layers)
-            traits["drive", area.name] = Traits(
-                drive.distinct_steps, drive.last_step, drive.pure, drive.heavy or cell.heavy
-            )
-            traits["feedback", area.name] = Traits(heavy=True)
-            traits["update", area.name] = cell
+            traits |= traits_of_area(self.areas[area.name])
         for i in range(len(self.spec.connections)):
             if str(i) in self.transitions:
-                traits["transit", i] = traits_of(self.transitions[str(i)])
+                traits["transit", i] = traits_of_transition(self.transitions[str(i)])
         return traits
 
     def times_ms(self, steps: Iterable[int]) -> tuple[float, ...]:

@@ -64,6 +64,7 @@ class ReciprocalCell(Cell):
     """
 
     takes_no_state = True
+    pure = ("drive", "feedback", "update")
 
     def __init__(self, spec: Reciprocal, channels: int, raw_channels: int, feedback_channels: int) -> None:
         super().__init__()

@@ -17,6 +17,8 @@ from ventralstream.spec import CellSpec
 class UGRNNCell(Cell):
     """g, c = W * [x, h]; h' = sig(g + 1) h + (1 - sig(g + 1)) tanh(c)."""
 
+    pure = ("drive", "update")
+
     def __init__(self, spec: UGRNN, channels: int) -> None:
         super().__init__()
         self.spec = spec
