@@ -26,7 +26,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import ventralstream as vs
 from ventralstream.cost import cost
-from ventralstream.plan import Request, plan
+from ventralstream.plan import plan
+from ventralstream.program import Request
 
 VARIANTS = ("naive", "direct", "planned", "compiled", "peer")
 
@@ -40,7 +41,7 @@ def ours(name: str, variant: str, steps: int, size: int) -> ForwardFn:
     if variant != "naive":
         return lambda x: net(x, steps, presentation=vs.Constant()).output
     wanted = frozenset({(net.spec.readout_area, steps - 1)})
-    program, _ = net.plan(Request(0, steps, vs.Constant(), wanted, naive=True))
+    program = net.plan(Request(0, steps, vs.Constant(), wanted, naive=True))
     (index,) = program.outputs.values()
 
     def forward(x: torch.Tensor) -> torch.Tensor:

@@ -267,9 +267,9 @@ def test_training_mode_equals_naive(net, steps) -> None:
 
 def test_the_planner_really_merges() -> None:
     net = build(vs.model_spec("rgc_shallow_cifar"), seed=0).eval()
-    from ventralstream.plan import Request
+    from ventralstream.program import Request
 
-    program, _ = net.plan(Request(0, 10, vs.Constant(), frozenset({("decoder", 9)})))
+    program = net.plan(Request(0, 10, vs.Constant(), frozenset({("decoder", 9)})))
     assert program.count("computed", "batch-free") == program.area_steps_planned < program.area_steps_naive / 1.8
     assert program.fates["conv1", 0] == "computed" and program.fates["conv1", 3] == "reused"
     assert program.fates["conv5", 2] == "batch-free" and program.fates["decoder", 4] == "skipped"

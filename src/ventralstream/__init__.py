@@ -5,44 +5,68 @@ Names are imported when they are first used, so that `import ventralstream` does
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ventralstream.version import __version__
+from ventralstream.version import __version__ as __version__
 
-_HOMES = {
-    "errors": ("VentralError",),
-    "spec": ("Area", "CellSpec", "Connection", "NetworkSpec", "rename_areas", "spec_from_json"),
-    "presentation": ("Constant", "Flash", "Masked", "Movie", "Neural", "Presentation", "Segment"),
-    "readout": (
-        "ClassPeak",
-        "ClassWeighted",
-        "ConfidenceWeighted",
-        "Last",
-        "MaxConfidence",
-        "Mean",
-        "PerStep",
-        "Readout",
-        "Threshold",
-    ),
-    "record": ("Record", "Recording"),
-    "network": ("Decision", "Network", "NetworkState", "Output"),
-    "timing": ("first_steps",),
-    "models": ("count_parameters", "create_model", "list_models", "model_spec", "register_model"),
-    "checkpoints": ("from_hub", "load_network", "push_to_hub", "save_network"),
-    "features.extraction": ("extract",),
-    "features.store": ("open_features",),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+if TYPE_CHECKING:
+    from ventralstream import brain as brain
+    from ventralstream import cells as cells
+    from ventralstream import data as data
+    from ventralstream import layers as layers
+    from ventralstream import models as models
+    from ventralstream import published as published
+    from ventralstream import training as training
+    from ventralstream.checkpoints import from_hub as from_hub
+    from ventralstream.checkpoints import load_network as load_network
+    from ventralstream.checkpoints import push_to_hub as push_to_hub
+    from ventralstream.checkpoints import save_network as save_network
+    from ventralstream.errors import VentralError as VentralError
+    from ventralstream.features.extraction import extract as extract
+    from ventralstream.features.store import open_features as open_features
+    from ventralstream.models import build as build
+    from ventralstream.models import count_parameters as count_parameters
+    from ventralstream.models import create_model as create_model
+    from ventralstream.models import list_models as list_models
+    from ventralstream.models import model_spec as model_spec
+    from ventralstream.models import register_model as register_model
+    from ventralstream.network import Network as Network
+    from ventralstream.output import Decision as Decision
+    from ventralstream.output import NetworkState as NetworkState
+    from ventralstream.output import Output as Output
+    from ventralstream.presentation import Constant as Constant
+    from ventralstream.presentation import Flash as Flash
+    from ventralstream.presentation import Masked as Masked
+    from ventralstream.presentation import Movie as Movie
+    from ventralstream.presentation import Neural as Neural
+    from ventralstream.presentation import Presentation as Presentation
+    from ventralstream.presentation import Segment as Segment
+    from ventralstream.readout import ClassPeak as ClassPeak
+    from ventralstream.readout import ClassWeighted as ClassWeighted
+    from ventralstream.readout import ConfidenceWeighted as ConfidenceWeighted
+    from ventralstream.readout import Last as Last
+    from ventralstream.readout import MaxConfidence as MaxConfidence
+    from ventralstream.readout import Mean as Mean
+    from ventralstream.readout import PerStep as PerStep
+    from ventralstream.readout import Readout as Readout
+    from ventralstream.readout import Threshold as Threshold
+    from ventralstream.record import Record as Record
+    from ventralstream.record import Recording as Recording
+    from ventralstream.spec import Area as Area
+    from ventralstream.spec import CellSpec as CellSpec
+    from ventralstream.spec import Connection as Connection
+    from ventralstream.spec import NetworkSpec as NetworkSpec
+    from ventralstream.spec import rename_areas as rename_areas
+    from ventralstream.spec import spec_from_json as spec_from_json
+    from ventralstream.timing import first_steps as first_steps
+    from ventralstream.training import SGD as SGD
+    from ventralstream.training import AdamW as AdamW
+    from ventralstream.training import Place as Place
+    from ventralstream.training import Recipe as Recipe
+    from ventralstream.training import Schedule as Schedule
+    from ventralstream.training.run import resume as resume
+    from ventralstream.training.run import train as train
+else:
+    from ventralstream.lazy import attach
 
-__all__ = ["__version__", *_HOME_OF]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"ventralstream.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module 'ventralstream' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    __getattr__, __dir__, __all__ = attach(__name__)

@@ -11,15 +11,23 @@ from torch import Tensor, nn
 from ventralstream.cells.base import Cell, Drive, State, channels_last
 from ventralstream.layers.sequence import Sequence
 from ventralstream.layers.specs import Shape
+from ventralstream.purity import verdict_of_cell
 from ventralstream.spec import Connection, NetworkSpec, Shapes, drive_inputs, feedback_inputs
 
 
 @dataclass(frozen=True)
 class Run:
-    """What stays the same during one unroll: the shapes, and a tensor with the device and type to use."""
+    """What stays the same during one unroll.
+
+    Attributes:
+        shapes: The shapes.
+        like: A tensor with the device and type to use.
+        rows: The batch of a drive to which nothing arrives.
+    """
 
     shapes: Shapes
     like: Tensor
+    rows: int = 1
 
 
 class AreaModule(nn.Module):
@@ -52,14 +60,16 @@ class AreaModule(nn.Module):
         shapes = run.shapes
         raw = x = self._combine(inputs, shapes)
         if x is None:  # silence: nothing has arrived, so the drive's layers give nothing
-            x = channels_last(run.like.new_zeros(1, *shapes.drive[self.spec.name]))
-            raw = run.like.new_zeros(1, *shapes.combined[self.spec.name])
+            x = channels_last(run.like.new_zeros(run.rows, *shapes.drive[self.spec.name]))
+            raw = run.like.new_zeros(run.rows, *shapes.combined[self.spec.name])
         else:
             x = self.drive_layers(x, step)
         kept = raw if self.output_layers.needs_raw else None
         if self.cell is None:
             return (x,), kept
         extra = {"raw": raw} if self.cell.needs_raw else {}
+        if verdict_of_cell(self.cell, "drive") != "pure":  # it may overwrite what the layers need for their gradient
+            x, extra = x.clone(), {name: value.clone() for name, value in extra.items() if value is not None}
         if self.cell.feedback_entry == "drive" and feedback:
             extra["feedback"] = feedback[0]
         return self.cell.drive(x, **extra), kept

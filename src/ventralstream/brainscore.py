@@ -25,11 +25,11 @@ from torch import Tensor
 from ventralstream.assembly import TimeBins
 from ventralstream.brain.behaviour.decoder import Decoder, fit_decoder
 from ventralstream.data import Preprocessing
-from ventralstream.data.folder import open_image
 from ventralstream.errors import VentralError, unknown
 from ventralstream.features.commitment import Regions, commit, regions_of_sites, step_weights
 from ventralstream.models.registry import list_models, model_entry
-from ventralstream.network import Network, Output
+from ventralstream.network import Network
+from ventralstream.output import Output
 from ventralstream.presentation import Presentation
 from ventralstream.record import Record
 from ventralstream.spec import NetworkSpec
@@ -341,7 +341,7 @@ class VentralBrainModel(BrainModel):
 
     def _read(self, paths: Sequence[str]) -> Tensor:
         prepare = self._preprocessing
-        pixels = [prepare.pixels(open_image(Path(path), prepare.channels)) for path in paths]
+        pixels = [prepare.read(Path(path)) for path in paths]
         return prepare.normalise(torch.stack(pixels))
 
 

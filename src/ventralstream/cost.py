@@ -10,8 +10,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ventralstream.network import Network
-from ventralstream.plan import Program, Request
 from ventralstream.presentation import Presentation
+from ventralstream.program import Program, Request
 from ventralstream.spec import NetworkSpec
 
 
@@ -60,7 +60,7 @@ def cost(spec: NetworkSpec, steps: int | None = None, presentation: Presentation
     shown = presentation or spec.presentation
     planned, naive = (Request(0, stop, shown, wanted, naive=naive) for naive in (False, True))
     network.readout_steps(spec.readout, stop)
-    program, _ = network.plan(planned)
+    program = network.plan(planned)
     one, two = (_flops(network, planned, batch) for batch in (1, 2))
     kept = [_kept_bytes(network, request, 2) - _kept_bytes(network, request, 1) for request in (planned, naive)]
     result = Cost(
@@ -87,7 +87,7 @@ def _stimulus(network: Network, request: Request, batch: int) -> dict[str, torch
 def _run(
     network: Network, request: Request, batch: int, look: Callable[[list[torch.Tensor]], None] | None = None
 ) -> None:
-    program, _ = network.plan(request)
+    program = network.plan(request)
     wanted = range(len(program.values)) if look else program.outputs.values()
     execution = network.execution(program, _stimulus(network, request, batch), frozenset(wanted))
     for _ in execution:

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+_NAME_SHOWN = 80  # characters of a name in a message: longer ones are cut
 
 
 class VentralError(ValueError):
     """Bad input: the message says in one sentence what was wrong and what was expected."""
+
+
+def printable(text: object) -> str:
+    """Text that may come from a file, safe to show: what no screen shows as itself is escaped.
+
+    Line breaks, control characters (so also ANSI escapes), bidirectional marks and bytes that were no UTF-8 become
+    backslash escapes, e.g. `\\n`, `\\x1b`, `\\udcff`; all else stays. Markup is not touched: print with `markup=False`.
+    """
+    return "".join(c if _shows(c) else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+def _shows(character: str) -> bool:
+    return character.isprintable() or unicodedata.category(character) == "Zs"  # other spaces than the usual one
+
+
+def shortened(name: object) -> str:
+    """A name, cut in the middle if it is too long for a sentence."""
+    text = str(name)
+    return text if len(text) <= _NAME_SHOWN else f"{text[: _NAME_SHOWN // 2]}...{text[-_NAME_SHOWN // 4 :]}"
 
 
 def unknown(what: str, name: object, valid: Iterable[object], where: str = "") -> VentralError:
@@ -23,7 +45,8 @@ def unknown(what: str, name: object, valid: Iterable[object], where: str = "") -
         The error, to be raised by the caller.
     """
     names = [str(v) for v in valid]
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
+    name = shortened(name)  # also because the search for the nearest takes time for a long one
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     if near:
         hint = f"did you mean '{near[0]}'?"
     elif names:

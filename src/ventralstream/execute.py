@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ventralstream.layers.cpu import convolution
-from ventralstream.plan import LEAVES, Instruction, Program, Value
+from ventralstream.program import LEAVES, Instruction, Program, Value
 
 Call = Callable[..., Any]
 
@@ -27,7 +27,8 @@ class Execution:
 
     Args:
         program: The program.
-        stage: Gives the function of a (op, owner); called as `function(step, *args)`.
+        stage: Gives the function of a value, and the batch it has where nothing arrives; called as
+            `function(step, *args)`.
         leaf: Makes a leaf value, of the whole batch or of a batch of one.
         batch: The batch size.
         wanted: Indices of the values to give out.
@@ -39,7 +40,7 @@ class Execution:
     def __init__(
         self,
         program: Program,
-        stage: Callable[[Value], Call],
+        stage: Callable[[Value, int], Call],
         leaf: Callable[[Value], Any],
         batch: int,
         wanted: frozenset[int],
@@ -96,7 +97,7 @@ class Execution:
         ]
         if instruction.copy:
             args = [_map(_copy, a) for a in args]
-        call = convolution.within(self.store, self.stage(value))
+        call = convolution.within(self.store, self.stage(value, expand or 1))
         if self.remat and torch.is_grad_enabled() and not (instruction.expand and count == 1):
             result = checkpoint(call, value.step, *args, use_reentrant=False)
         else:

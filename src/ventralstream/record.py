@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Reduce = Literal["none", "mean", "max", "flatten"]
+Of = Literal["output", "state"]
 REDUCTIONS: tuple[Reduce, ...] = ("none", "mean", "max", "flatten")
 
 
@@ -30,14 +31,14 @@ class Record:
     areas: tuple[str, ...]
     steps: tuple[int, ...] | None = None
     reduce: Reduce = "none"
-    of: Literal["output", "state"] = "output"
+    of: Of = "output"
 
     def __init__(
         self,
         areas: Sequence[str] | str,
         steps: Sequence[int] | int | None = None,
         reduce: Reduce = "none",
-        of: Literal["output", "state"] = "output",
+        of: Of = "output",
     ) -> None:
         set_ = object.__setattr__  # the class is frozen; this is its constructor
         set_(self, "areas", (areas,) if isinstance(areas, str) else tuple(areas))

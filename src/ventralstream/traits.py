@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ventralstream.area import AreaModule, Run, Transition
 from ventralstream.layers.norm import StepNorm
-from ventralstream.plan import Stage, Traits
+from ventralstream.program import Stage, Traits
 from ventralstream.purity import Verdict, own_copy, random_like, verdict, verdicts_of_cell, why_not_pure
 
 

@@ -118,7 +118,8 @@ def test_folders_of_imagenet_are_in_its_order(tmp_path, ventral, saved, answers)
     assert code == 2 and "tells 3 classes apart, 'folder' has 4" in said
 
 
-def test_what_cannot_be_evaluated_is_one_sentence(tmp_path, ventral, saved, answers):
+def test_what_cannot_be_evaluated_is_one_sentence(tmp_path, monkeypatch, ventral, saved, answers):
+    monkeypatch.delenv("VENTRALSTREAM_DATA", raising=False)
     options = write_set(tmp_path / "set", answers, ["bear", "boat", "bread"])
     (tmp_path / "empty").mkdir()
     for args, message in (

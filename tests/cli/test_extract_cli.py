@@ -134,7 +134,7 @@ def test_options_from_a_file(ventral, tmp_path):
         ((), {"presentation": "flash"}, "expected 'constant', 'neural', or e.g. 'flash:12'"),
         ((), {"presentation": "flash:0"}, "at least 1 step"),
         ((), {"presentation": "flsh:3"}, "did you mean 'flash'"),
-        ((), {"device": "tpu0"}, "the device 'tpu0' cannot be used"),
+        ((), {"device": "tpu0"}, "unknown device 'tpu0'"),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_code_2(ventral, tmp_path, arguments, options, message):

@@ -132,7 +132,8 @@ def test_two_devices_train_as_one_does(tmp_path, ventral):
         ("--epochs 3", "training needs a MODEL"),
     ],
 )
-def test_bad_input_is_one_sentence(tmp_path, ventral, options, message):
+def test_bad_input_is_one_sentence(tmp_path, monkeypatch, ventral, options, message):
+    monkeypatch.delenv("VENTRALSTREAM_DATA", raising=False)
     small = [] if "--data" in options else SMALL
     code, _, said = ventral("train", *options.split(), *small, "--out", tmp_path / "run")
     assert code == 2 and message in said and said.count("\n") == 1
@@ -148,7 +149,8 @@ def test_a_run_is_not_overwritten_and_not_changed(run, ventral):
     assert code == 2 and "a folder for the run, --out RUN" in said
 
 
-def test_evaluation_refuses_in_one_sentence(tmp_path, run, ventral):
+def test_evaluation_refuses_in_one_sentence(tmp_path, monkeypatch, run, ventral):
+    monkeypatch.delenv("VENTRALSTREAM_DATA", raising=False)
     for options, message in (
         ([tmp_path / "nowhere"], "neither a training run nor a saved network: there is no such folder"),
         ([run, "--steps", 0], "steps is 0"),

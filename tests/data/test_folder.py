@@ -7,7 +7,9 @@ from PIL import Image
 from torchvision.transforms._presets import ImageClassification
 
 from ventralstream.data import folder as folder_module
-from ventralstream.data.folder import Preprocessing, list_images, open_image, read_batches
+from ventralstream.data.folder import Preprocessing, read_batches
+from ventralstream.data.image_file import open_image
+from ventralstream.data.listing import list_images
 from ventralstream.errors import VentralError
 from ventralstream.jsonable import from_json
 

@@ -146,7 +146,7 @@ def test_a_state_of_other_batches_is_refused(change):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_unreadable_image_is_named(in_folder, workers):
     (in_folder.folder / "03.png").write_text("text")
-    with pytest.raises(VentralError, match=r"^cannot read '.*03\.png': it is not an image\.$"):
+    with pytest.raises(VentralError, match=r"^cannot read '.*03\.png': it is not an image in JPEG, .*format\.$"):
         collect(Loader(in_folder, 5, train=True, workers=workers))
 
 

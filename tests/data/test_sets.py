@@ -146,7 +146,8 @@ def test_subset_is_the_first_of_a_seeded_permutation(cifar, folder):
         (("scenes",), {"size": 0}, "a size of 16"),
     ],
 )
-def test_bad_arguments(arguments, options, message):
+def test_bad_arguments(monkeypatch, arguments, options, message):
+    monkeypatch.delenv("VENTRALSTREAM_DATA", raising=False)
     with pytest.raises(VentralError, match=message):
         load_set(*arguments, **options)
 

@@ -14,7 +14,6 @@ from originals import FOLDER, convrnn_variable, images, shape_of
 from torch import Tensor
 
 import ventralstream as vs
-from ventralstream.plan import Request
 from ventralstream.published import load_convrnn
 
 pytestmark = pytest.mark.reference
@@ -45,14 +44,9 @@ def areas(net: vs.Network) -> list[str]:
 @torch.no_grad()
 def outputs_and_states(net: vs.Network, shown: str, steps: int) -> tuple[dict[str, Steps], dict[str, Steps]]:
     """What `Record(areas)` and `Record(areas, of="state")` give, by area, in one unroll."""
-    every = frozenset((a, t) for a in areas(net) for t in range(steps))
-    presentation = PRESENTATIONS[shown] or net.spec.presentation
-    program, _ = net.plan(Request(0, steps, presentation, every, states=every))
-    results, full = net._run(program, images(), record=vs.Record(areas(net), of="state"))
-    outputs, states = (
-        {a: [full(results[kind, a, t]) for t in range(steps)] for a in areas(net)}
-        for kind in ("output", "recorded state")
-    )
+    records = vs.Record(areas(net)), vs.Record(areas(net), of="state")
+    out = net(images(), steps, presentation=PRESENTATIONS[shown], readout=None, record=records)
+    outputs, states = ({a: list(r.values.unbind(1)) for a, r in recorded.items()} for recorded in out.recordings)
     return outputs, states
 
 

@@ -5,14 +5,14 @@ from ventralstream.cells import Decay
 from ventralstream.models import build
 from ventralstream.models.convrnn import everywhere
 from ventralstream.models.convrnn_cifar import shallow_small
-from ventralstream.plan import Request
+from ventralstream.program import Request
 from ventralstream.report.unroll import unroll
 from ventralstream.spec import Connection
 
 
 def drawn(spec):
     outputs = frozenset({("decoder", spec.steps - 1)})
-    fates = build(spec, 0).plan(Request(0, spec.steps, spec.presentation, outputs))[0].fates
+    fates = build(spec, 0).plan(Request(0, spec.steps, spec.presentation, outputs)).fates
     return fates, ElementTree.fromstring(unroll(spec, fates))
 
 

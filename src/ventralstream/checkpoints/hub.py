@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ventralstream.checkpoints.disk import PROVENANCE_FILE, SPEC_FILE, TENSOR_FILE, load_network, save_network
 from ventralstream.errors import VentralError
+from ventralstream.extras import require
 from ventralstream.network import Network
 
 _LICENCES = {"MIT": "mit", "GPL-3.0": "gpl-3.0", "BSD-3-Clause": "bsd-3-clause"}
@@ -42,6 +43,7 @@ def push_to_hub(
     Raises:
         VentralError: if the hub refuses.
     """
+    require("hub", "huggingface_hub")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
@@ -86,6 +88,7 @@ def hub_folder(
     repo_id: str, revision: str | None = None, cache_dir: str | Path | None = None, token: str | None = None
 ) -> Path:
     """The local folder of a repository's network, downloaded if need be; see `from_hub`."""
+    require("hub", "huggingface_hub")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

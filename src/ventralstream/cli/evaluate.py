@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
 from ventralstream.errors import VentralError, unknown
 from ventralstream.jsonable import make, spec_class, tags
@@ -48,11 +49,12 @@ def evaluate(
         help="Image set, with the same classes: cifar10, cifar100, folder or scenes.",
         show_default="a run's own",
     ),
-    root: str | None = typer.Option(None, help="Folder that holds the image set.", show_default="a run's own"),
-    subset: int | None = typer.Option(None, help="Take only so many images.", show_default="all"),
-    batch_size: int = typer.Option(250, help="Images at a time."),
-    threads: int | None = typer.Option(None, help="Processor threads to use.", show_default="torch's choice"),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    root: options.Root = None,
+    subset: options.Subset = None,
+    batch_size: options.BatchSize = 250,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    as_json: options.AsJson = False,
     config: Path | None = CONFIG,
 ) -> None:
     """Measure a network's accuracy at every step, on the images held out of its training.
@@ -67,23 +69,21 @@ def evaluate(
         raise VentralError(f"the threshold is a probability between 0 and 1, got {threshold}")
     how = None if readout is None else readout_of(readout)
 
-    import torch
-
     from ventralstream.checkpoints import load_network
     from ventralstream.data import Loader
+    from ventralstream.device import choose_device
     from ventralstream.evaluation import accuracy_per_step, early_exit
     from ventralstream.training.folder import RECIPE, open_run
     from ventralstream.training.recipe import Place
 
     _check_folder(model)
     run = open_run(model) if (model / RECIPE).is_file() else None
-    if threads is not None:
-        torch.set_num_threads(threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = load_network(model).to(device)
+    options.use_threads(threads)
+    where = choose_device(device)
+    network = load_network(model).to(where)
     images = _chosen(model, network.spec, data, root, subset) if run is None else _held_out(run, data, root, subset)
     workers = (Place() if run is None else run.place).workers
-    loader = Loader(images, batch_size, train=False, device=device, workers=workers)
+    loader = Loader(images, batch_size, train=False, device=where, workers=workers)
     found = accuracy_per_step(network, loader, steps, how)
     early = None if threshold is None else early_exit(network, loader, threshold, steps)
 
@@ -146,7 +146,7 @@ def _check_folder(model: Path) -> None:
     raise VentralError(f"'{model}' is neither a training run nor a saved network: there is no such folder")
 
 
-def _held_out(run: RunFolder, data: str | None, root: str | None, subset: int | None) -> MemorySet | FolderSet:
+def _held_out(run: RunFolder, data: str | None, root: Path | None, subset: int | None) -> MemorySet | FolderSet:
     """The images to evaluate a run on, preprocessed as in the training."""
     from ventralstream.data import load_set
 
@@ -169,7 +169,7 @@ def _held_out(run: RunFolder, data: str | None, root: str | None, subset: int | 
 
 
 def _chosen(
-    folder: Path, spec: NetworkSpec, data: str | None, root: str | None, subset: int | None
+    folder: Path, spec: NetworkSpec, data: str | None, root: Path | None, subset: int | None
 ) -> MemorySet | FolderSet:
     """The images to evaluate a saved network on, at its size and normalised as it wants them."""
     from ventralstream.data import SETS, MemorySet, load_set

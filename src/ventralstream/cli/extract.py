@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
 from ventralstream.errors import VentralError, unknown
 
@@ -45,7 +46,7 @@ def extract(
     ),
     workers: int = typer.Option(2, help="Threads that decode images while the model runs."),
     seed: int | None = typer.Option(None, help="Seed of the fresh weights of a registered model.", show_default="0"),
-    device: str = typer.Option("auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps, ..."),
+    device: options.Device = "auto",
     resume: bool = typer.Option(True, help="Carry on an unfinished extraction, or start it again."),
     overwrite: bool = typer.Option(False, help="Replace a finished store."),
     config: Path | None = CONFIG,
@@ -59,8 +60,7 @@ def extract(
     shown = None if presentation is None else _presentation(presentation)
     kept = None if record_steps is None else _steps(record_steps)
 
-    import torch
-
+    from ventralstream.device import choose_device
     from ventralstream.features.extraction import extract, open_features
     from ventralstream.record import Record
 
@@ -80,7 +80,7 @@ def extract(
         workers=workers,
         resume=resume,
         overwrite=overwrite,
-        device=("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device,
+        device=choose_device(device),
         **stored,
     )
     typer.echo(f"{done.path}: {done.images} images")

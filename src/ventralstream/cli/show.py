@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ventralstream.plan import Program
+    from ventralstream.program import Program
     from ventralstream.spec import NetworkSpec
 
 

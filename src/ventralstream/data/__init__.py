@@ -1,6 +1,8 @@
 """Images: labelled sets to train on, folders to extract features from, and a task that needs no download."""
 
-from ventralstream.data.folder import Batch, Preprocessing, Skipped, list_images, read_batches
+from ventralstream.data.folder import Batch, Preprocessing, Skipped, read_batches
+from ventralstream.data.image_file import open_image
+from ventralstream.data.listing import Fingerprint, Listing, fingerprint, list_folder, list_images
 from ventralstream.data.loader import Loader
 from ventralstream.data.scenes import Scenes, compose_scenes
 from ventralstream.data.sets import SETS, FolderSet, MemorySet, SetInfo, load_set
@@ -8,7 +10,9 @@ from ventralstream.data.sets import SETS, FolderSet, MemorySet, SetInfo, load_se
 __all__ = [
     "SETS",
     "Batch",
+    "Fingerprint",
     "FolderSet",
+    "Listing",
     "Loader",
     "MemorySet",
     "Preprocessing",
@@ -16,7 +20,10 @@ __all__ = [
     "SetInfo",
     "Skipped",
     "compose_scenes",
+    "fingerprint",
+    "list_folder",
     "list_images",
     "load_set",
+    "open_image",
     "read_batches",
 ]

@@ -1,8 +1,7 @@
-"""Images in a folder: listed once, then read batch by batch in bounded memory, from any position on."""
+"""Images in a folder, read batch by batch in bounded memory, from any position on."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as V
 
+from ventralstream.data.image_file import MAX_PIXELS, open_image, quoted
+from ventralstream.data.listing import list_images, require_folder
 from ventralstream.data.pixels import normalise
 from ventralstream.errors import VentralError
 from ventralstream.jsonable import Spec, tagged
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+__all__ = ["Batch", "Preprocessing", "Skipped", "list_images", "open_image", "read_batches"]
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 A = TypeVar("A")
@@ -62,13 +63,36 @@ class Preprocessing(Spec):
         return len(self.mean)
 
     def pixels(self, image: Image.Image) -> Tensor:
-        """Resizes (bilinear, antialiased) and cuts an image: uint8 `[channels, size, size]`."""
+        """Resizes (bilinear, antialiased) and cuts an image: uint8 `[channels, size, size]`.
+
+        Raises:
+            VentralError: With its shorter side resized, the image would have more than `MAX_PIXELS`.
+        """
         if self.resize == "squash":
             image = V.resize(image, [self.size, self.size])
         else:
-            image = V.center_crop(V.resize(image, [round(self.size * 256 / 224)]), [self.size, self.size])
+            side = round(self.size * 256 / 224)
+            resized = side * side * max(image.size) // min(image.size)
+            if resized > MAX_PIXELS:
+                raise VentralError(
+                    f"an image of {image.width} x {image.height} pixels whose shorter side becomes {side} has"
+                    f" {resized:,} pixels, more than {MAX_PIXELS:,} (resize='squash' takes the whole image)."
+                )
+            image = V.center_crop(V.resize(image, [side]), [self.size, self.size])
         pixels: Tensor = V.pil_to_tensor(image)
         return pixels
+
+    def read(self, path: Path) -> Tensor:
+        """Reads an image file: uint8 `[channels, size, size]`.
+
+        Raises:
+            VentralError: It cannot be read; see `open_image`.
+        """
+        image = open_image(path, self.channels)
+        try:
+            return self.pixels(image)
+        except VentralError as error:
+            raise VentralError(f"cannot read {quoted(path)}: {error}") from None
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Normalises uint8 `[B, channels, H, W]` to float32 of the same shape."""
@@ -95,56 +119,6 @@ class Batch:
     images: Tensor
     ids: tuple[str, ...]
     skipped: tuple[Skipped, ...]
-
-
-def list_images(folder: str | Path) -> list[str]:
-    """Lists the images below a folder, at any depth, by the endings of their names.
-
-    Args:
-        folder: Where to look; symbolic links are followed.
-
-    Returns:
-        Their stimulus ids, sorted: the paths relative to `folder`, with forward slashes.
-
-    Raises:
-        VentralError: There is no such folder, or no image in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        kind = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise VentralError(f"the image folder '{folder}' {kind}.")
-    found = []
-    for parent, subfolders, files in os.walk(folder, followlinks=True):
-        here = Path(parent)
-        # A link to a folder around this one would be walked for ever.
-        subfolders[:] = [s for s in subfolders if not here.resolve().is_relative_to((here / s).resolve())]
-        found += [here / name for name in files if name.lower().endswith(EXTENSIONS)]
-    if not found:
-        raise VentralError(f"'{folder}' holds no image: no file below it ends in {', '.join(EXTENSIONS)}.")
-    return sorted(path.relative_to(folder).as_posix() for path in found)
-
-
-def open_image(path: Path, channels: int) -> Image.Image:
-    """Decodes one image file.
-
-    Args:
-        path: The file.
-        channels: 3 for RGB, 1 for grey.
-
-    Returns:
-        The image, 8 bits a channel; transparency is dropped, and 16-bit grey is scaled to 8 bits.
-
-    Raises:
-        VentralError: It cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            return _to_8_bits(image).convert("RGB" if channels == 3 else "L")
-    except UnidentifiedImageError:
-        reason = "it is not an image"
-    except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, ValueError, struct.error, ...
-        reason = str(error) or type(error).__name__
-    raise VentralError(f"cannot read '{path}': {reason}.")
 
 
 def read_batches(
@@ -177,8 +151,7 @@ def read_batches(
             position 0, not one image could be read.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise VentralError(f"the image folder '{folder}' does not exist.")
+    require_folder(folder)
     if not ids:
         raise VentralError(f"there is no image of '{folder}' to read: the list of ids is empty.")
     if batch_size < 1 or workers < 0 or not 0 <= start <= len(ids):
@@ -194,7 +167,7 @@ def _read_batches(
 ) -> Iterator[Batch]:
     def read(id_: str) -> Tensor | Skipped:
         try:
-            return preprocessing.pixels(open_image(folder / id_, preprocessing.channels))
+            return preprocessing.read(folder / id_)
         except VentralError as error:
             return Skipped(id_, str(error))
 
@@ -228,12 +201,3 @@ def _map_ahead(function: Callable[[A], B], items: Iterable[A], workers: int, ahe
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Scales 16-bit grey, which Pillow would clip to white; refuses pixels of no known range."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels are of 32 bits (mode '{image.mode}'), expected 8 or 16")
-    return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.transforms import v2
 
-from ventralstream.data.folder import Preprocessing, list_images, open_image
+from ventralstream.data.folder import Preprocessing
+from ventralstream.data.image_file import open_image, quoted
+from ventralstream.data.listing import Fingerprint, fingerprint, is_hidden, list_folder, normal
 from ventralstream.data.pixels import generator, random_crop, random_flip, seed_of
 from ventralstream.data.scenes import MEAN, STD, compose_scenes
+from ventralstream.data_root import data_root
 from ventralstream.errors import VentralError, unknown
 from ventralstream.jsonable import Spec, tagged
 
@@ -29,6 +33,10 @@ _CIFAR = {
     "cifar10": (CIFAR10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": (CIFAR100, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
 }
+CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+FOLDER_PAGES = (
+    "ImageNet: https://image-net.org/download.php; Tiny-ImageNet: http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+)
 
 
 @tagged("image_set")
@@ -107,12 +115,14 @@ class FolderSet:
         folder: The folder of class folders.
         ids: The images' paths relative to it.
         labels: `[N]`, int64.
+        passed_over: What lies in the folder and is no image of the set, in a sentence; "" if there is nothing.
     """
 
     info: SetInfo
     folder: Path
     ids: tuple[str, ...]
     labels: Tensor
+    passed_over: str = ""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -126,6 +136,10 @@ class FolderSet:
     def to(self, device: torch.device) -> Self:
         """The same set: it holds nothing on a device."""
         return self
+
+    def fingerprint(self) -> Fingerprint:
+        """By what one knows, when training goes on, that the images are still the same."""
+        return fingerprint(self.folder, self.ids)
 
     def read(
         self, batches: Sequence[tuple[int, Tensor]], key: tuple[int, int] | None, workers: int
@@ -151,10 +165,11 @@ class _Files(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
         preprocessing = self.data.preprocessing
-        image = open_image(self.data.folder / self.data.ids[row], preprocessing.channels)
+        path = self.data.folder / self.data.ids[row]
         if self.key is None:
-            pixels = preprocessing.pixels(image)
+            pixels = preprocessing.read(path)
         else:
+            image = open_image(path, preprocessing.channels)
             pixels = v2.functional.pil_to_tensor(_augmented(image, self.augment, seed_of(*self.key, row)))
         return pixels, self.data.labels[row]
 
@@ -181,7 +196,7 @@ def load_set(
 
     * "cifar10", "cifar100": read from the official files into memory; training shifts by up to 4 pixels and
       reflects (the usual augmentation of He et al. 2016).
-    * "folder": `root/train/<class>/...` and `root/val/<class>/...`, JPEG, PNG, WebP, BMP or TIFF, read as
+    * "folder": `root/train/<class>/...` and `root/val/<class>/...`, images as `open_image` takes them, read as
       needed; training cuts out and reflects at random (torchvision's `RandomResizedCrop` and
       `RandomHorizontalFlip` with their defaults), evaluation is the "crop" of `Preprocessing`. The classes
       are the folders in `root/train` (in `root/val` if there is no `train`) by name, but for hidden ones.
@@ -190,7 +205,7 @@ def load_set(
 
     Args:
         name: One of `SETS`.
-        root: Folder of the set; not for "scenes".
+        root: Folder of the set; None: the one that VENTRALSTREAM_DATA names. Not for "scenes".
         split: "train", or "val" for what is held out of it (CIFAR's test images).
         size: Height and width in pixels for "folder" (224) and "scenes" (32); CIFAR's are 32.
         subset: Take only so many images: the first of a permutation that depends on `seed`. Of "scenes", how
@@ -214,11 +229,10 @@ def load_set(
         return _scenes(split, size, subset, seed, (0, 1, 2, 3) if clutter is None else clutter)
     if clutter is not None:
         raise VentralError(f"only 'scenes' have clutter, the set '{name}' has not.")
-    if root is None:
-        raise VentralError(f"the set '{name}' needs a root: the folder that holds it.")
+    folder = data_root(root, name)
     if name == "folder":
-        return _folder(Path(root), split, size, subset, seed)
-    return _cifar(name, Path(root), split, size, subset, seed)
+        return _folder(folder, split, size, subset, seed)
+    return _cifar(name, folder, split, size, subset, seed)
 
 
 def _scenes(split: Split, size: int | None, count: int | None, seed: int, clutter: Sequence[int]) -> MemorySet:
@@ -239,15 +253,17 @@ def _cifar(name: str, root: Path, split: Split, size: int | None, subset: int | 
         raise VentralError(f"the images of '{name}' are 32 pixels wide and high, not {size}.")
     dataset, mean, std = _CIFAR[name]
     folder = root / dataset.base_folder
-    get = f"torchvision.datasets.{dataset.__name__}({str(root)!r}, download=True)"
+    get = f"torchvision.datasets.{dataset.__name__}({str(root)!r}, download=True) fetches them from {CIFAR_PAGE}"
     files = [file for file, _ in (*dataset.train_list, *dataset.test_list)] + [dataset.meta["filename"]]
     if missing := [file for file in files if not (folder / file).is_file()]:
-        raise VentralError(f"'{name}' was expected in '{folder}', but there is no '{missing[0]}'; get it with {get}.")
+        raise VentralError(
+            f"the files of '{name}' were expected in {quoted(folder)}, but there is no '{missing[0]}'; {get}."
+        )
     try:  # torchvision unpickles only files whose checksums are the published ones
         data = dataset(root, train=split == "train", download=False)
-    except RuntimeError:
+    except (RuntimeError, OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError):
         raise VentralError(
-            f"the files of '{name}' in '{folder}' are damaged (their checksums are wrong); delete them and call {get}."
+            f"the files of '{name}' in {quoted(folder)} are damaged (their checksums are wrong); delete them: {get}."
         ) from None
     info = SetInfo(name, tuple(data.classes), Preprocessing(32, mean, std, "squash"))
     rows = _rows(len(data.targets), subset, seed, name)
@@ -257,27 +273,48 @@ def _cifar(name: str, root: Path, split: Split, size: int | None, subset: int | 
 
 def _folder(root: Path, split: Split, size: int | None, subset: int | None, seed: int) -> FolderSet:
     folder = root / split
+    like = f"such as {quoted(folder / 'cat' / '1.jpg')}"
     if not folder.is_dir():
         raise VentralError(
-            f"there is no folder '{folder}'; expected the images of each class in a folder of its own, "
-            f"such as '{folder / 'cat' / '1.jpg'}'."
+            f"there is no folder {quoted(folder)}; expected the images of each class in a folder of its own, {like}"
+            f" ({FOLDER_PAGES})."
         )
     classes = _class_folders(root / "train" if (root / "train").is_dir() else folder)
-    if unfit := [c for c in _class_folders(folder) if c not in classes]:
-        raise unknown("class", unfit[0], classes, f" in '{folder}'")
     number = {name: i for i, name in enumerate(classes)}
-    found = [(id_, number[id_.split("/")[0]]) for id_ in list_images(folder) if id_.split("/")[0] in number]
+    unfit = [c for c in _class_folders(folder) if c not in number]
+    if unfit and (folder / "val_annotations.txt").is_file():
+        raise VentralError(
+            f"the images in {quoted(folder)} lie in one folder, as Tiny-ImageNet is published; move each into the"
+            " folder of its class, which is the second column of 'val_annotations.txt'."
+        )
+    if unfit:
+        also = f" (one of {len(unfit)} folders there that are no classes of 'train')" if len(unfit) > 1 else ""
+        raise unknown("class", unfit[0], classes, f" in {quoted(folder)}{also}")
+    listing = list_folder(folder)
+    found = [(id_, number[id_.split("/")[0]]) for id_ in listing.ids if id_.split("/")[0] in number]
     if not found:
-        raise VentralError(f"no image in '{folder}' is in a class folder, such as '{folder / 'cat' / '1.jpg'}'.")
-    if split == "train" and (empty := set(range(len(classes))) - {label for _, label in found}):
-        raise VentralError(f"there is no image of the class '{classes[min(empty)]}' in '{folder}'.")
+        raise VentralError(f"no image in {quoted(folder)} is in a class folder, {like}.")
+    empty = sorted(set(range(len(classes))) - {label for _, label in found})
+    if split == "train" and empty:
+        more = f", nor of {len(empty) - 1} other classes" if len(empty) > 1 else ""
+        raise VentralError(f"there is no image of the class {quoted(classes[empty[0]])} in {quoted(folder)}{more}.")
+    passed_over = listing.passed_over
+    if outside := len(listing.ids) - len(found):
+        passed_over = f"{passed_over or f'passed over in {quoted(folder)}:'}{' and' if passed_over else ''}"
+        passed_over += f" {outside} image{'s' if outside > 1 else ''} in no class folder"
     kept = [found[row] for row in _rows(len(found), subset, seed, str(folder)).tolist()]
     info = SetInfo("folder", classes, Preprocessing(224 if size is None else size))
-    return FolderSet(info, folder, tuple(id_ for id_, _ in kept), torch.tensor([label for _, label in kept]))
+    labels = torch.tensor([label for _, label in kept])
+    return FolderSet(info, folder, tuple(id_ for id_, _ in kept), labels, passed_over)
 
 
 def _class_folders(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    names = [p.name for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name)]
+    if odd := [name for name in names if not name.isprintable()]:
+        raise VentralError(
+            f"the class folder {quoted(odd[0])} in {quoted(folder)} has a name that is no text in UTF-8; rename it."
+        )
+    return tuple(sorted(map(normal, names)))
 
 
 def _rows(count: int, subset: int | None, seed: int, name: str) -> Tensor:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from ventralstream.data.image_file import EXTENSIONS, decode_image, quoted
+from ventralstream.data.listing import is_hidden, normal
 from ventralstream.errors import VentralError, unknown
 
 
@@ -41,50 +45,80 @@ class Stimuli:
         return len(self.ids)
 
     def select(self, ids: Sequence[str]) -> Stimuli:
-        """Some of the images, in the order of `ids`.
+        """Some of the images, in the order of `ids` and under these names, in whichever normal form of Unicode.
 
         Raises:
             VentralError: for an unknown id, naming the nearest.
         """
-        position = {id_: i for i, id_ in enumerate(self.ids)}
+        position = {normal(id_): i for i, id_ in enumerate(self.ids)}
         for id_ in ids:
-            if id_ not in position:
+            if normal(id_) not in position:
                 raise unknown("stimulus", id_, self.ids)
-        return Stimuli(tuple(ids), self.pixels[[position[id_] for id_ in ids]])
+        return Stimuli(tuple(ids), self.pixels[[position[normal(id_)] for id_ in ids]])
 
 
 def names_in_zip(path: str | Path) -> tuple[str, ...]:
-    """The names of the files in a zip archive, sorted.
+    """The names of the images in a zip archive, sorted, in Unicode's normal form NFC.
+
+    Hidden files (`__MACOSX`, `.DS_Store`) and files whose endings are no image's are not among them; a file without an
+    ending is.
 
     Raises:
-        VentralError: It cannot be read.
+        VentralError: It cannot be read, or two files in it have one name.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return tuple(sorted(n for n in archive.namelist() if not n.endswith("/")))
-    except (OSError, zipfile.BadZipFile) as error:
-        raise VentralError(f"'{path}' cannot be read as a zip archive: {error}") from None
+    return tuple(_members(path))
 
 
 def read_zip(path: str | Path) -> Stimuli:
     """Reads the images of a zip archive, all of one size.
 
     Args:
-        path: The archive; everything in it is an image.
+        path: The archive.
 
     Returns:
-        The images in colour; their ids are their names in the archive, sorted.
+        The images in colour; their ids are those of `names_in_zip`.
 
     Raises:
         VentralError: It cannot be read, or the images differ in size.
     """
-    names = names_in_zip(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            images = [np.asarray(Image.open(io.BytesIO(archive.read(n))).convert("RGB")) for n in names]
-    except (OSError, zipfile.BadZipFile) as error:  # among them UnidentifiedImageError
-        raise VentralError(f"the images in '{path}' cannot be read: {error}") from None
+    members = _members(path)
+    images: list[NDArray[np.uint8]] = []
+    with _reading(path) as archive:
+        for name, member in members.items():
+            with archive.open(member) as file:
+                images.append(np.asarray(decode_image(cast(BinaryIO, file), 3, f"{path}/{name}")))
     sizes = {image.shape for image in images}
     if len(sizes) != 1:
-        raise VentralError(f"'{path}' holds images of {len(sizes)} sizes; expected images, all of one size")
-    return Stimuli(names, np.stack(images))
+        raise VentralError(f"{quoted(path)} holds images of {len(sizes)} sizes; expected images, all of one size")
+    return Stimuli(tuple(members), np.stack(images))
+
+
+def _members(path: str | Path) -> dict[str, str]:
+    """The images of an archive: their names in it, by their stimulus ids."""
+    with _reading(path) as archive:
+        names = [n for n in archive.namelist() if not n.endswith("/") and _is_image(n)]
+    ids = [normal(name) for name in names]
+    if twice := [id_ for id_, count in Counter(ids).items() if count > 1]:
+        raise VentralError(f"two files in {quoted(path)} are called {quoted(twice[0])}")
+    return dict(sorted(zip(ids, names, strict=True)))
+
+
+def _is_image(name: str) -> bool:
+    parts = name.split("/")
+    ending = Path(name).suffix.lower()
+    return not any(map(is_hidden, parts)) and (not ending or ending in EXTENSIONS)
+
+
+@contextmanager
+def _reading(path: str | Path) -> Iterator[zipfile.ZipFile]:
+    if not Path(path).is_file():
+        reason = "it is no file" if Path(path).exists() else "there is no such file"
+        raise VentralError(f"{quoted(path)} cannot be read as a zip archive: {reason}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except VentralError:
+        raise
+    # an archive that is damaged, encrypted, or compressed in a way of its own
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise VentralError(f"{quoted(path)} cannot be read as a zip archive: {error}") from None

@@ -29,8 +29,8 @@ from ventralstream.data import Preprocessing, Skipped, list_images, read_batches
 from ventralstream.errors import VentralError, unknown
 from ventralstream.features.store import AreaAxis, FeatureWriter, open_features
 from ventralstream.network import Network
-from ventralstream.plan import Request
 from ventralstream.presentation import Presentation
+from ventralstream.program import Request
 from ventralstream.record import Record
 from ventralstream.version import __version__
 
@@ -203,7 +203,7 @@ def first_driven_steps(net: Network, record: Record, presentation: Presentation,
         of_state = record.of == "state"
         none: frozenset[tuple[str, int]] = frozenset()
         asked = Request(0, stop, presentation, none if of_state else pairs, pairs if of_state else none)
-        program, _ = net.plan(asked)
+        program = net.plan(asked)
         found = program.states if of_state else program.outputs
         driven = [t for t in there if program.values[found[area, t]].stimulus]
         if not driven:

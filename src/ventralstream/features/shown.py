@@ -17,7 +17,8 @@ from torch import Tensor
 from ventralstream.data import Preprocessing, list_images, read_batches
 from ventralstream.data.stimuli import Stimuli
 from ventralstream.errors import VentralError, unknown
-from ventralstream.network import Network, Stimulus
+from ventralstream.network import Network
+from ventralstream.stimulus import Stimulus
 
 Images: TypeAlias = Stimuli | str | Path | Tensor | Mapping[str, Tensor]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,20 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ventralstream.errors import VentralError
-from ventralstream.report.style import STYLE
+from ventralstream.files import replacing
+from ventralstream.report.palette import LIGHT
 
 FORMATS = (".svg", ".png", ".pdf")
 
 
-def _colour(name: str) -> str:
-    """A colour of the style sheet, as on a light page."""
-    found = re.search(rf"--{name}: (#\w+);", STYLE)
-    assert found, name
-    return found[1]
-
-
-PAGE, INK, MUTED, RULE = (_colour(name) for name in ("card", "ink", "muted", "rule"))
-COLOURS = tuple(_colour(name) for name in ("s1", "s2", "right", "wrong", "s3"))
+PAGE, INK, MUTED, RULE = (LIGHT[name] for name in ("card", "ink", "muted", "rule"))
+COLOURS = tuple(LIGHT[name] for name in ("s1", "s2", "right", "wrong", "s3"))
 MARKERS = ("o", "s", "D", "^", "v")  # each colour is doubled by a shape
 
 _RC: dict[str, Any] = {
@@ -94,9 +87,7 @@ def check_path(path: Path) -> None:
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure beside its place, and renames it; its ending says the format."""
     check_path(path)
-    part = path.with_name(path.name + ".part")
     kind = path.suffix.lower()[1:]
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
-    with look():
+    with look(), replacing(path) as part:
         figure.savefig(part, format=kind, metadata=undated)
-    part.replace(path)

@@ -1,21 +1,15 @@
-"""The look of the reports: one style sheet, light and dark, for the page and for the figures in it.
+"""The look of the reports: one style sheet, light and dark, for the page and for the figures in it."""
 
-The colours of data are those of Okabe & Ito, which people who are colour-blind can tell apart (a little
-lighter on a dark page); every use of them is doubled by a shape, a dash or a place.
+from ventralstream.report.palette import DARK, LIGHT, css_variables
+
+_COLOURS = f"""
+:root {{ color-scheme: light dark; {css_variables(LIGHT)} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {css_variables(DARK)} }} }}
 """
 
-STYLE = """
-:root {
-  color-scheme: light dark;
-  --page: #fbfbfa; --card: #ffffff; --ink: #1c1e21; --muted: #595e66; --rule: #dededa; --faint: #c3c5c6;
-  --s1: #0072b2; --s2: #c07a00; --s3: #6b7178; --right: #00795a; --wrong: #c34a00;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --page: #16181b; --card: #1d2024; --ink: #e7e8ea; --muted: #a3a8b0; --rule: #33373d; --faint: #50555c;
-    --s1: #56b4e9; --s2: #e69f00; --s3: #a0a6ad; --right: #2fbf95; --wrong: #f08244;
-  }
-}
+STYLE = (
+    _COLOURS
+    + """
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body {
@@ -124,4 +118,5 @@ svg .wire.back { stroke: var(--s2); stroke-dasharray: 4 3; }
 svg text.on-computed { fill: var(--page); font-weight: 600; font-size: 11px; }
 svg text.on-batch-free { fill: var(--s1); font-weight: 600; font-size: 11px; }
 svg text.on-reused { fill: var(--s3); font-weight: 600; font-size: 11px; }
-""".strip()
+"""
+).strip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ventralstream.plan import Fate
+from ventralstream.program import Fate
 from ventralstream.report.svg import drawing, element, path, text, tooltip
 from ventralstream.spec import IMAGE, NetworkSpec
 

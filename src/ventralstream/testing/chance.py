@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ventralstream.cells.base import Cell
+from ventralstream.network import Network
 
 METHODS = {"drive": "drive", "feedback": "feedback", "update": "update", "emit": "update"}
 
@@ -36,12 +37,14 @@ def restored_chance() -> Iterator[None]:
 
 
 @contextmanager
-def same_draws(cell: Cell) -> Iterator[None]:
-    """Seeds the generators before every call of a cell's stage by how many calls of it went before.
+def same_draws(net: Network, area: str) -> Iterator[None]:
+    """Seeds the generators before every call of a stage of an area's cell by how many calls of it went before.
 
     So a stage that is called once a step draws the same numbers however the calls of all stages are ordered, and one
     that is called less often, or in stacks, draws others.
     """
+    net.traits()  # tries what is not declared: those calls do not count
+    cell: Cell = net.areas[area].cell
     calls: Counter[str] = Counter()
     inside = False
 

@@ -35,7 +35,7 @@ def unroll(
         Outputs by (area, step), and states.
     """
     spec, batch = net.spec, frames[0].shape[0]
-    run = Run(net.shapes(*frames[0].shape[-2:]), frames[0])
+    run = Run(net.shapes(*frames[0].shape[-2:]), frames[0], batch)
     outputs, states = past or ({}, {})
     outputs = {**outputs, **{(IMAGE, start + t): x for t, x in enumerate(frames)}}
     states = dict(states)

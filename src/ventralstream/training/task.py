@@ -12,7 +12,8 @@ from torch import Tensor
 from ventralstream.data.pixels import seed_of
 from ventralstream.errors import VentralError
 from ventralstream.evaluation import StepCounts
-from ventralstream.network import Network, Output
+from ventralstream.network import Network
+from ventralstream.output import Output
 from ventralstream.readout import PerStep, Readout
 from ventralstream.training.recipe import Recipe
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ventralstream.device import choose_device
 from ventralstream.errors import VentralError
 
 LARGEST_SYSTEM = 40_000  # its eigenvectors alone would need 12.8 GB
@@ -26,7 +27,7 @@ class Design:
 
     Args:
         x: Features [rows, features], an array or tensor; it is not modified.
-        device: Where to compute; None: a GPU if there is one, else the CPU.
+        device: Where to compute, as for `choose_device`; None: a GPU that has float64 if there is one, else the CPU.
 
     Raises:
         VentralError: for NaN or infinite features, or where rows and features are both too many.
@@ -43,7 +44,7 @@ class Design:
                 f"{self.rows} rows x {self.features} features are too many for a linear map; reduce the features first "
                 "(PCA or a sparse random projection)"
             )
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device, double=True)
         self.dual: bool = self.features > self.rows
         self.mean: Tensor = x.mean(0, dtype=torch.float64).to(self.device)  # any shift is exact; this one keeps digits
         if not torch.isfinite(self.mean).all():

@@ -263,7 +263,7 @@ def _stored(path: str, options: FeatureOptions) -> Features:
         sizes = open_store(path, area).shape[2:]
         count = sizes[0] if reduce != "none" and len(sizes) == 3 else math.prod(sizes)
         projection = options.projection if 0 < options.projection < count else None
-        how = reduce if len(sizes) == 3 else "none"
+        how: Any = reduce if len(sizes) == 3 else "none"
         areas |= features_from_store(path, area, reduce=how, projection=projection, seed=options.seed)
     return Features(Path(path).stem, "stored", areas)
 
@@ -302,17 +302,17 @@ def _pixels(images: Stimuli | Path) -> DataArray:
     from PIL import Image
 
     from ventralstream.brain import assembly
-    from ventralstream.data import list_images
+    from ventralstream.data import list_images, open_image
     from ventralstream.data.stimuli import Stimuli
 
     pictures: Any
     if isinstance(images, Stimuli):
         ids: Sequence[str] = images.ids
-        pictures = (Image.fromarray(p) for p in images.pixels)
+        pictures = (Image.fromarray(p).convert("RGB") for p in images.pixels)
     else:
         ids = list_images(images)
-        pictures = (Image.open(images / i) for i in ids)
+        pictures = (open_image(images / i, 3) for i in ids)
     size = (PIXELS_SIZE, PIXELS_SIZE)
-    rows = [np.asarray(p.convert("RGB").resize(size, Image.Resampling.BILINEAR)).ravel() for p in pictures]
+    rows = [np.asarray(p.resize(size, Image.Resampling.BILINEAR)).ravel() for p in pictures]
     pixels: DataArray = assembly(np.stack(rows).astype(np.float32) / 255, stimulus_id=list(ids))
     return pixels

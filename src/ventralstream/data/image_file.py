@@ -1,0 +1,172 @@
+"""The one way in which an image is opened, wherever it comes from."""
+
+from __future__ import annotations
+
+import io
+import stat
+import unicodedata
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ventralstream.errors import VentralError
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # PPM: also PGM, PBM, PNM and PFM
+EXTENSIONS = (  # of names, in any case
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+)
+BACKGROUND = (128, 128, 128)
+MAX_PIXELS = 89_478_485  # from here on Pillow warns of decompression bombs: 256 MB in colour
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def open_image(path: str | Path, channels: int) -> Image.Image:
+    """Decodes one image file.
+
+    The image is as a viewer shows it: turned as its EXIF orientation says; of an animation or a file of several pages
+    the first. Transparent pixels are laid on mid-grey (128): stimuli are usually cut-out objects, experiments show them
+    on grey, and black or white would give them the strongest outline.
+
+    Pixels of 16 bits keep their upper 8. Pixels that are floats are taken as 0 (black) to 1 (white). Colour profiles
+    are not applied.
+
+    Args:
+        path: The file. A name that is there in another Unicode normal form is found.
+        channels: 3 for RGB, 1 for grey.
+
+    Returns:
+        The image, 8 bits a channel.
+
+    Raises:
+        VentralError: It cannot be read, is none of the formats `FORMATS` (whatever its name says), has more than
+            `MAX_PIXELS`, or pixels of which one cannot tell what is white.
+    """
+    path = as_on_disk(Path(path))
+    try:
+        mode = path.stat().st_mode
+        if kind := next((kind for is_, kind in _KINDS if is_(mode)), None):
+            raise _Unreadable(f"it is {kind}")  # never opened: a pipe would wait for ever
+        with path.open("rb") as file:
+            return _decode(file, channels)
+    except FileNotFoundError:
+        reason = "it is a link to nothing" if path.is_symlink() else "there is no such file"
+    except Exception as error:
+        reason = _reason(error)
+    raise VentralError(f"cannot read {quoted(path)}: {reason}.")
+
+
+def decode_image(data: bytes | BinaryIO, channels: int, name: str) -> Image.Image:
+    """Decodes an image that is no file of its own, as `open_image` does.
+
+    Args:
+        data: Its bytes, or a seekable stream of them.
+        channels: 3 for RGB, 1 for grey.
+        name: What to call it in an error.
+
+    Raises:
+        VentralError: as for `open_image`.
+    """
+    try:
+        return _decode(io.BytesIO(data) if isinstance(data, bytes) else data, channels)
+    except Exception as error:
+        reason = _reason(error)
+    raise VentralError(f"cannot read {quoted(name)}: {reason}.")
+
+
+def quoted(name: object) -> str:
+    """A name in quotes, on one line whatever is in it."""
+    return f"'{str(name).encode('unicode_escape', 'backslashreplace').decode()}'" if _odd(str(name)) else f"'{name}'"
+
+
+class _Unreadable(Exception):
+    """Why an image cannot be read, in words."""
+
+
+def _odd(name: str) -> bool:
+    return any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name)
+
+
+def _reason(error: Exception) -> str:
+    """Decoders fail in many ways: OSError, SyntaxError, ValueError, struct.error, MemoryError, ..."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is not an image in JPEG, PNG, GIF, WebP, BMP, TIFF or PPM format"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {MAX_PIXELS:,} pixels"
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return text.strip().split("\n")[0].rstrip(".")
+
+
+def as_on_disk(path: Path) -> Path:
+    """The path as it is spelt on the disk, where "é" may be one character or two."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        if path.parent == path:
+            return path
+        parent = as_on_disk(path.parent)
+        if path.name.isascii():
+            return parent / path.name
+        for form in ("NFC", "NFD"):
+            if (other := parent / unicodedata.normalize(form, path.name)).exists():
+                return other
+    except (OSError, ValueError):  # said when it is opened
+        pass
+    return path
+
+
+def _decode(file: BinaryIO, channels: int) -> Image.Image:
+    if not file.read(1):
+        raise _Unreadable("it is empty")
+    file.seek(0)
+    with Image.open(file, formats=FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise _Unreadable(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
+        image.load()
+        _turn_upright(image)
+        return _on_background(_to_8_bits(image)).convert("RGB" if channels == 3 else "L")
+
+
+def _turn_upright(image: Image.Image) -> None:
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception:  # EXIF that is damaged says nothing of the orientation; viewers pass over it, too
+        return
+
+
+def _on_background(image: Image.Image) -> Image.Image:
+    """Lays what is transparent on `BACKGROUND`."""
+    if not image.has_transparency_data:
+        return image
+    shown = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", shown.size, (*BACKGROUND, 255)), shown)
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scales pixels of 16 bits, which Pillow would clip to white, and floats; refuses pixels of no known range."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        pixels = np.asarray(image)
+        grey = Image.fromarray((pixels >> 8).astype(np.uint8))
+        key = image.info.get("transparency")
+        if isinstance(key, int):  # this grey is transparent
+            grey.putalpha(Image.fromarray(np.where(pixels == key, 0, 255).astype(np.uint8)))
+        return grey
+    if image.mode == "F":
+        values = np.asarray(image)
+        low, high = values.min(), values.max()
+        if not (low >= 0 and high <= 1):  # nor if one is NaN
+            raise _Unreadable(
+                f"its pixels are floats of 32 bits from {low:g} to {high:g}, expected 0 (black) to 1 (white)"
+            )
+        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+    if image.mode == "I":
+        raise _Unreadable("its pixels are whole numbers of 32 bits, of which none is known to be white")
+    return image
