@@ -13,15 +13,18 @@ from ventralstream.cli import app
 from ventralstream.cost import cost
 from ventralstream.demo import experiment
 from ventralstream.demo.compare import Interval, accuracy, bootstrap_mean, paired_difference, verdict
+from ventralstream.demo.early_exit import early_exit
 from ventralstream.demo.experiment import FEEDFORWARD, MINIMAL, NETWORKS, RECURRENT, Settings
 from ventralstream.demo.metrics import metrics
 from ventralstream.demo.output import write
 from ventralstream.demo.report import pick_examples, report
-from ventralstream.demo.screen import Screen
 from ventralstream.errors import VentralError
-from ventralstream.models import build, count_parameters
+from ventralstream.models import count_parameters
+from ventralstream.readout import PerStep
 
-TINY = Settings(updates=3, batch=8, test_scenes=40, steps=8, channels=(2, 2, 2, 2, 2), quick=True)
+TINY = Settings(
+    epochs=1, training_scenes=24, batch_size=8, test_scenes=40, steps=8, channels=(2, 2, 2, 2, 2), quick=True
+)
 
 counted_once = functools.cache(cost)
 
@@ -92,58 +95,75 @@ def test_controls_are_what_they_are_called():
     assert count_parameters(feedforward) == pytest.approx(count_parameters(recurrent), rel=0.04)
 
 
-def test_training_scenes_are_reproducible_and_all_new():
-    settings = dataclasses.replace(TINY, updates=experiment._CHUNK + 1, batch=4)
-    batches, again = (list(experiment.training_batches(settings)) for _ in range(2))
-    assert len(batches) == settings.updates
-    images = torch.cat([x for x, _ in batches]).flatten(1)
-    assert torch.equal(images, torch.cat([x for x, _ in again]).flatten(1))
-    assert len(images.unique(dim=0)) == len(images) == 4 * settings.updates
-    other = torch.cat([x for x, _ in experiment.training_batches(dataclasses.replace(settings, seed=1))])
-    assert not torch.equal(other.flatten(1), images)
+def test_every_step_that_the_image_drives_is_trained():
+    for spec in experiment.specs(TINY).values():
+        assert spec.readout == PerStep()
+    assert TINY.recipe().data == "scenes"
 
 
-def test_networks_trained_side_by_side_do_not_touch_each_other():
-    def trained(*names):
-        networks = {name: build(spec, 0) for name, spec in experiment.specs(TINY).items() if name in names}
-        experiment.train(networks, TINY, lambda *_: None)
-        return networks[RECURRENT].state_dict()
-
-    alone, together = trained(RECURRENT), trained(*NETWORKS)
-    before = build(experiment.specs(TINY)[RECURRENT], 0).state_dict()
-    assert all(torch.equal(alone[k], together[k]) for k in alone)
-    assert not all(torch.equal(alone[k], before[k]) for k in alone)
-
-
-def test_training_lowers_the_loss():
-    settings = Settings(updates=60, batch=32, steps=8, channels=(4, 8, 8, 8, 8), clutter=(0,), rate=0.01)
-    networks = {FEEDFORWARD: build(experiment.specs(settings)[FEEDFORWARD], 0)}
-    losses = []
-    experiment.train(networks, settings, lambda _, found: losses.append(found[FEEDFORWARD]))
-    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+def test_a_run_of_the_same_settings_is_carried_on_and_another_one_begun_anew(tmp_path):
+    spec = experiment.specs(TINY)[FEEDFORWARD]
+    first = experiment.trained(spec, TINY.recipe(), tmp_path / "run")
+    sessions = len(json.loads((tmp_path / "run" / "run.json").read_text())["sessions"])
+    again = experiment.trained(spec, TINY.recipe(), tmp_path / "run")
+    assert len(json.loads((tmp_path / "run" / "run.json").read_text())["sessions"]) == sessions
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    other = experiment.trained(spec, dataclasses.replace(TINY, seed=1).recipe(), tmp_path / "run")
+    assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
-def test_learning_rate_rises_then_falls_to_nothing():
-    rates = [experiment.schedule(i, 100) for i in range(100)]
-    assert max(rates) == 1
-    assert rates.index(1) == 9
-    assert rates[9:] == sorted(rates[9:], reverse=True)
-    assert 0 < rates[-1] < 0.001
-    assert experiment.schedule(0, 1) == 1
+@pytest.mark.parametrize(("option", "value"), [("seed", -1), ("epochs", 0), ("batch_size", 0)])
+def test_senseless_settings_are_refused(option, value):
+    with pytest.raises(VentralError):
+        dataclasses.replace(TINY, **{option: value}).recipe()
 
 
-@pytest.mark.parametrize("options", [{"seed": -1}, {"updates": 0}])
-def test_senseless_settings_are_refused(options):
-    with pytest.raises(VentralError, match="demo needs"):
-        Settings(**options)
+# --- early exit -------------------------------------------------------------------------------------------
+
+
+def sure_from(first_sure, steps=4):
+    """Probabilities [1, N, T, 10] of a network that becomes sure of digit 0 at the given steps."""
+    p = np.full((1, len(first_sure), steps, 10), 0.05, np.float32)
+    for n, step in enumerate(first_sure):
+        p[0, n, step:, 0] = 0.95
+    return p
+
+
+def test_early_exit_takes_the_first_sure_step_and_compares_with_the_mean_time():
+    p = sure_from([0, 0, 2, 4])  # the last one is never sure, and answered at the last step
+    correct = np.array([[[1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]]], bool)
+    found = early_exit(p, correct, range(5, 9), seed=0)
+    assert found.mean_step == 5 + (0 + 0 + 2 + 3) / 4
+    assert found.accuracy == 1.0
+    assert found.accuracy_at_mean == pytest.approx(0.75 * 0.25 + 0.25 * 0.5)  # at step 6.25
+    assert found.difference.value == pytest.approx(found.accuracy - found.accuracy_at_mean)
+    assert found.share_per_step == (0.5, 0.0, 0.25, 0.25)
+
+
+@pytest.mark.parametrize(("late_is_right", "answer"), [(True, "paid"), (False, "cost accuracy")])
+def test_early_exit_pays_if_time_goes_to_the_scenes_that_need_it(late_is_right, answer):
+    p = sure_from([0, 2] * 50)
+    correct = np.zeros((1, 100, 4), bool)
+    correct[0, ::2] = late_is_right  # the easy half: right from the first step on
+    correct[0, 1::2, 2:] = late_is_right  # the hard half: right once the network is sure
+    if not late_is_right:
+        correct[0, :, 1] = True  # at the mean time it would have been right
+    assert early_exit(p, correct, range(5, 9), seed=0).answer == answer
+
+
+def test_early_exit_at_one_time_for_all_makes_no_difference():
+    p, correct = sure_from([1] * 30), np.random.default_rng(0).random((1, 30, 4)) < 0.5
+    found = early_exit(p, correct, range(5, 9), seed=0)
+    assert found.answer == "made no clear difference"
+    assert found.difference.value == 0
 
 
 # --- what comes out of it ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def tiny_run():
-    return experiment.run(TINY, lambda *_: None)
+def tiny_run(tmp_path_factory):
+    return experiment.run(TINY, tmp_path_factory.mktemp("demo"))
 
 
 def answering(run, right):
@@ -182,7 +202,7 @@ def test_metrics_are_those_of_the_answers(tiny_run):
     rows = found["accuracy"]
     assert len(rows) == 4 * sum(len(tiny_run.steps(name)) for name in NETWORKS)
     for row in rows:
-        level, step = TINY.clutter.index(row["clutter"]), tiny_run.steps(row["network"]).index(row["step"])
+        level, step = experiment.CLUTTER.index(row["clutter"]), tiny_run.steps(row["network"]).index(row["step"])
         answers = tiny_run.probabilities[row["network"]][level, :, step].argmax(-1)
         assert row["correct"] == (answers == tiny_run.scenes[level].labels.numpy()).sum()
         assert row["time_ms"] == 10 * row["step"]
@@ -232,7 +252,9 @@ def test_report_is_self_contained_and_says_what_was_found(tiny_run):
 
 
 def test_networks_can_be_loaded_again(tiny_run, tmp_path):
-    write(tiny_run, tmp_path)
+    experiment.run(TINY, tmp_path / "unfinished")
+    measured = metrics(tiny_run)
+    write(measured, report(tiny_run, measured), tmp_path)
     for name in NETWORKS:
         loaded = load_network(tmp_path / "networks" / name)
         again = experiment.answer(loaded, tiny_run.scenes[0])
@@ -254,15 +276,16 @@ def tiny_command(monkeypatch):
 
 
 def test_command_writes_the_report_and_ends_with_it(tiny_command, tmp_path):
-    done = tiny_command("--out", tmp_path / "a", "--seed", 3, "--updates", 2)
+    done = tiny_command("--out", tmp_path / "a", "--seed", 3, "--epochs", 2)
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "a" / "metrics.json").read_text())
-    assert (found["settings"]["seed"], found["settings"]["updates"]) == (3, 2)
-    assert done.output.splitlines()[-2:] == [
+    assert (found["settings"]["seed"], found["settings"]["epochs"]) == (3, 2)
+    assert done.output.splitlines()[-3:] == [
         found["verdict"]["sentence"],
+        found["early_exit"]["sentence"],
         f"Report: {tmp_path / 'a' / 'report.html'}",
     ]
-    again = tiny_command("--out", tmp_path / "b", "--seed", 3, "--updates", 2)
+    again = tiny_command("--out", tmp_path / "b", "--seed", 3, "--epochs", 2)
     assert again.exit_code == 0
     other = json.loads((tmp_path / "b" / "metrics.json").read_text())
     for key in ("verdict", "accuracy", "confusion", "answer_changes", "settings"):
@@ -278,7 +301,25 @@ def test_an_interrupted_demo_leaves_the_last_one_whole(tiny_command, tmp_path, m
 
     monkeypatch.setattr(experiment, "answer", interrupt)
     assert tiny_command("--out", tmp_path, "--seed", 1).exit_code != 0
-    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    kept = {p: p.read_bytes() for p in before}
+    assert kept == before
+    assert {p.parts[len(tmp_path.parts)] for p in tmp_path.rglob("*")} - {"unfinished"} == {
+        "metrics.json",
+        "report.html",
+        "networks",
+    }
+    monkeypatch.undo()
+
+
+def test_results_are_shown_although_they_cannot_be_written(tiny_command, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ventralstream.demo.output.write_text", full)
+    done = tiny_command("--out", tmp_path)
+    assert "Recurrence" in done.output
+    assert isinstance(done.exception, VentralError)
+    assert "No space left on device" in str(done.exception)
 
 
 def test_a_folder_that_cannot_be_is_refused_before_training(tiny_command, tmp_path, monkeypatch):
@@ -287,12 +328,3 @@ def test_a_folder_that_cannot_be_is_refused_before_training(tiny_command, tmp_pa
     done = tiny_command("--out", tmp_path / "file")
     assert isinstance(done.exception, VentralError)
     assert "cannot be a folder" in str(done.exception)
-
-
-def test_screen_tells_the_losses_and_the_time_left(capsys):
-    from rich.console import Console
-
-    with Screen(Console(width=120), updates=2) as screen:
-        screen(1, {"recurrent": 2.3})
-        screen(2, {"recurrent": 2.25})
-    assert "2/2 updates, loss recurrent 2.25, 0 s left" in capsys.readouterr().out

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from user_cells import KINDS, Simple
 
-import ventralstream.jsonable
 from ventralstream.cells import (
     GRU,
     LSTM,
@@ -70,11 +69,6 @@ def lying(cls: type[Simple], name: str = "lie", feedback: str = "none", register
     Options.__qualname__ = cls.__qualname__
     made = dataclass(frozen=True)(Options)
     return (register_cell(name)(made) if register else made)()
-
-
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch) -> None:
-    monkeypatch.setattr(ventralstream.jsonable, "_TAGS", dict(ventralstream.jsonable._TAGS))
 
 
 class NoiseSaidToBePure(Simple):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ventralstream import jsonable
 from ventralstream.cells import Cell, register_cell
 from ventralstream.spec import CellSpec
 
@@ -332,3 +333,7 @@ class NumpyNoise(Simple):
 
         y = self.feed(x)
         return (y + torch.from_numpy(np.random.normal(size=y.shape)).to(y.dtype),)  # noqa: NPY002
+
+
+# other tests draw from all registered cells; tests/cells/conftest.py registers these for the tests beside it alone
+TAGS = {name: jsonable._TAGS.pop(name) for name in [f"user_{kind}" for kind in KINDS]}

@@ -17,16 +17,16 @@ def demo(
         typer.Option(help="Folder for the report, the numbers and the networks; replaces an earlier demo's."),
     ] = Path("demo"),
     seed: int = typer.Option(0, min=0, help="Seed of weights and scenes; another one is another experiment."),
-    updates: int | None = typer.Option(
+    epochs: int | None = typer.Option(
         None,
         min=1,
-        help="Updates of each network's weights; more take longer and make better networks.",
-        show_default="1000, or 30 with --quick",
+        help="Passes through the training scenes; more take longer and make better networks.",
+        show_default="4, or 1 with --quick",
     ),
     quick: bool = typer.Option(
         False,
         "--quick",
-        help="A tiny version of a few seconds, to see that everything works; its numbers mean nothing.",
+        help="A tiny version of about half a minute, to see that everything works; its numbers mean nothing.",
     ),
     config: Path | None = CONFIG,
 ) -> None:
@@ -38,7 +38,6 @@ def demo(
     """
     from rich.console import Console
 
-    from ventralstream.demo.screen import Screen
     from ventralstream.errors import VentralError
 
     try:
@@ -46,14 +45,22 @@ def demo(
     except OSError as error:
         raise VentralError(f"'{out}' cannot be a folder for the report: {error.strerror}") from None
 
-    console = Console()
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print("Preparing three networks and scenes of cluttered digits ...")
-    from ventralstream.demo import experiment, output
+    from ventralstream.demo import experiment, metrics, output, report
 
     settings = experiment.quick(seed) if quick else experiment.Settings(seed)
-    settings = settings if updates is None else replace(settings, updates=updates)
-    with Screen(console, settings.updates) as screen:
-        result = experiment.run(settings, screen)
-    measured = output.write(result, out)
-    console.print(measured["verdict"]["sentence"], soft_wrap=True, highlight=False)
-    console.print(f"Report: {out / output.REPORT_FILE}", soft_wrap=True, highlight=False)
+    settings = settings if epochs is None else replace(settings, epochs=epochs)
+    result = experiment.run(settings, out / output.TRAINING_FOLDER, console)
+    console.print("Comparing their answers and making the report ...")
+    measured = metrics.metrics(result)
+    console.print(measured["verdict"]["sentence"])
+    console.print(measured["early_exit"]["sentence"])
+    try:
+        output.write(measured, report.report(result, measured), out)
+    except OSError as error:
+        raise VentralError(
+            f"the report cannot be written to '{out}': {error.strerror or error};"
+            " the networks are trained, and the same command goes on from there"
+        ) from None
+    console.print(f"Report: {out / output.REPORT_FILE}")

@@ -54,5 +54,8 @@ def list_(
             f"step {row['first_logits']}",
             f"{row['input_size']} px",
         )
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 1000  # a pipe has no width: no name is cut
+    console.print(table)
     typer.echo("\n`ventral show MODEL` tells more of each.")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from ventralstream.errors import VentralError
 
 Verdict = Literal["helped", "did not help", "no clear difference"]
 RESAMPLES = 10_000
-_Z95 = 1.959963984540054
 
 RULE = (
     "Recurrence 'helped' if the recurrent network's last answers are more accurate than each control's last"
@@ -40,30 +39,28 @@ def accuracy(correct: int, count: int) -> Interval:
     """The share of correct answers with Wilson's interval."""
     if not 0 <= correct <= count or count < 1:
         raise VentralError(f"{correct} of {count} answers cannot be correct")
-    share = correct / count
-    spread = _Z95 * math.sqrt(share * (1 - share) / count + _Z95**2 / (4 * count**2))
-    middle, scale = share + _Z95**2 / (2 * count), 1 + _Z95**2 / count
-    return Interval(share, (middle - spread) / scale, (middle + spread) / scale)
+    low, high = binomtest(correct, count).proportion_ci(method="wilson")
+    return Interval(correct / count, float(low), float(high))
 
 
 def paired_difference(
-    ours: NDArray[np.bool_], theirs: NDArray[np.bool_], seed: int, resamples: int = RESAMPLES
+    ours: NDArray[np.bool_], theirs: NDArray[np.bool_] | NDArray[np.float64], seed: int, resamples: int = RESAMPLES
 ) -> Interval:
     """How much more often `ours` is right than `theirs`, by a paired bootstrap over scenes.
 
     Args:
-        ours, theirs: [N, L], whether the answer to scene n at level of clutter l was right. The levels of a
-            scene are drawn together, because they show the same digit.
+        ours, theirs: [N, L], whether the answer to scene n at level of clutter l was right (or, of `theirs`, how
+            often of several answers). The levels of a scene are drawn together, because they show the same digit.
         seed: Of the resampling.
         resamples: How many.
     """
     if ours.shape != theirs.shape or ours.ndim != 2:
         raise VentralError(f"answers of shapes {ours.shape} and {theirs.shape} cannot be paired; expected [N, L] twice")
-    return bootstrap_mean(ours.astype(int) - theirs.astype(int), seed, resamples)
+    return bootstrap_mean(ours.astype(float) - theirs, seed, resamples)
 
 
-def bootstrap_mean(values: NDArray[np.int_], seed: int, resamples: int = RESAMPLES) -> Interval:
-    """The mean of whole numbers [N, L] and the percentiles of its bootstrap over the N rows."""
+def bootstrap_mean(values: NDArray[np.float64], seed: int, resamples: int = RESAMPLES) -> Interval:
+    """The mean of numbers [N, L] and the percentiles of its bootstrap over the N rows."""
     # A row's sum is one of few numbers, so a resample is a draw of how often each of them occurs.
     sums, counts = np.unique(values.sum(1), return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(len(values), counts / len(values), size=resamples)

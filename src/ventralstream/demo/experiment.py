@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import math
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from rich.console import Console
 
 from ventralstream.cells import Reciprocal
-from ventralstream.data.pixels import normalise, seed_of
+from ventralstream.checkpoints import load_network, load_spec
+from ventralstream.data.pixels import normalise
 from ventralstream.data.scenes import MEAN, STD, Scenes, compose_scenes
 from ventralstream.errors import VentralError
-from ventralstream.models import build, count_parameters
+from ventralstream.models import count_parameters
 from ventralstream.models.convrnn import everywhere, minimal
 from ventralstream.models.convrnn_cifar import shallow_small
 from ventralstream.models.feedforward import FEEDFORWARD_STEPS, match_width, scaled
 from ventralstream.network import Network
-from ventralstream.readout import Last, PerStep
+from ventralstream.progress import Progress
+from ventralstream.readout import PerStep
 from ventralstream.spec import NetworkSpec
+from ventralstream.training.folder import open_run
+from ventralstream.training.recipe import AdamW, Place, Recipe, Schedule
+from ventralstream.training.run import resume, train
 
 RECURRENT, MINIMAL, FEEDFORWARD = "recurrent", "minimal", "feedforward"
 NETWORKS = (RECURRENT, MINIMAL, FEEDFORWARD)
-_CHUNK = 16  # batches of scenes composed at a time
+CLUTTER = (0, 1, 2, 3)  # trained together, tested one by one
+_CHUNK = 250  # scenes answered at a time
 
 
 @dataclass(frozen=True)
@@ -38,42 +41,53 @@ class Settings:
 
     Attributes:
         seed: Of the weights, the scenes and the bootstrap.
-        updates: Updates of each network's weights.
-        batch: Scenes in an update, each of them new.
+        epochs: Passes through the training scenes.
+        training_scenes: How many there are, of all levels of clutter.
+        batch_size: Scenes in an update.
         test_scenes: Held-out scenes at each level of clutter.
-        clutter: Levels of clutter, trained together and tested one by one.
         steps: Steps of the recurrent network.
         channels: Its channels, conv1 to conv5.
-        rate: Largest learning rate.
+        lr: The highest learning rate.
         weight_decay: Of AdamW.
         quick: Whether this is the tiny version, which shows that everything works and nothing more.
     """
 
     seed: int = 0
-    updates: int = 1000
-    batch: int = 64
+    epochs: int = 4
+    training_scenes: int = 16_000
+    batch_size: int = 64
     test_scenes: int = 2500
-    clutter: tuple[int, ...] = (0, 1, 2, 3)
     steps: int = 10
     channels: tuple[int, ...] = (8, 12, 16, 16, 16)
-    rate: float = 8e-3
+    lr: float = 8e-3
     weight_decay: float = 0.01
     quick: bool = False
 
-    def __post_init__(self) -> None:
-        if self.seed < 0 or self.updates < 1:
-            raise VentralError(
-                f"the demo needs a seed of 0 or more and 1 update or more, got {self.seed} and {self.updates}"
-            )
+    def recipe(self) -> Recipe:
+        """How each of the networks is trained."""
+        return Recipe(
+            data="scenes",
+            subset=self.training_scenes,
+            val_subset=max(100, self.training_scenes // 16),
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            optimizer=AdamW(self.lr, self.weight_decay),
+            schedule=Schedule("cosine", warmup=self.epochs / 10),
+            seed=self.seed,
+        )
 
 
 def quick(seed: int = 0) -> Settings:
     """The tiny version."""
-    return Settings(seed, updates=30, batch=32, test_scenes=100, steps=9, channels=(8, 8, 8, 8, 8), quick=True)
+    return Settings(seed, 1, 960, batch_size=32, test_scenes=100, steps=9, channels=(8, 8, 8, 8, 8), quick=True)
 
 
 def specs(settings: Settings) -> dict[str, NetworkSpec]:
-    """The three networks: recurrent, the same for the fewest steps, feedforward with as many parameters."""
+    """The three networks: recurrent, the same for the fewest steps, feedforward with as many parameters.
+
+    Each is read out at every step that the image drives, and trained on all of them: an early answer is then the best
+    that the network can give by that time, and not the output of a decoder that never learned to answer then.
+    """
     shape = (1, 32, 32)
     recurrent = shallow_small(everywhere(Reciprocal()), 10, settings.channels, shape, settings.steps)
 
@@ -88,98 +102,31 @@ def specs(settings: Settings) -> dict[str, NetworkSpec]:
     return {name: spec.replace(name=name, mean=(MEAN,), std=(STD,), readout=PerStep()) for name, spec in found.items()}
 
 
-def training_batches(settings: Settings) -> Iterator[tuple[Tensor, Tensor]]:
-    """Normalised scenes [B, 1, 32, 32] and their digits [B]; no scene comes twice."""
-    left = settings.updates
-    while left:
-        count = min(left, _CHUNK)
-        left -= count
-        scenes = compose_scenes(
-            count * settings.batch, split="train", clutter=settings.clutter, seed=seed_of(settings.seed, left)
-        )
-        batches = zip(*(torch.split(part, settings.batch) for part in (scenes.images, scenes.labels)), strict=True)
-        for images, labels in batches:
-            yield normalise(images, (MEAN,), (STD,)), labels
-
-
 def test_scenes(settings: Settings) -> list[Scenes]:
     """Scenes made of held-out scans, one set for each level of clutter; all levels show the same digits."""
-    return [
-        compose_scenes(settings.test_scenes, split="test", clutter=level, seed=settings.seed)
-        for level in settings.clutter
-    ]
+    return [compose_scenes(settings.test_scenes, split="test", clutter=level, seed=settings.seed) for level in CLUTTER]
 
 
-def train(
-    networks: Mapping[str, Network],
-    settings: Settings,
-    progress: Callable[[int, Mapping[str, float]], None],
-) -> dict[str, float]:
-    """Trains the networks side by side: each batch of scenes updates every one of them.
-
-    The loss is the cross-entropy of the last step's answer, as in paper A: a network is free to use its time, and
-    its earlier answers are what it has so far.
-
-    Args:
-        networks: The networks; trained in place.
-        settings: The settings.
-        progress: Called after each batch with the number of updates done and each network's loss.
-
-    Returns:
-        Seconds spent on each network.
-    """
-    optimizers = {
-        name: torch.optim.AdamW(net.parameters(), settings.rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay)
-        for name, net in networks.items()
-    }
-    seconds = dict.fromkeys(networks, 0.0)
-
-    def learn(name: str, update: int, images: Tensor, labels: Tensor) -> float:
-        began = time.perf_counter()
-        network, optimizer = networks[name], optimizers[name]
-        loss = F.cross_entropy(network.train()(images, readout=Last()).output, labels)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate * schedule(update, settings.updates)
-        optimizer.step()
-        seconds[name] += time.perf_counter() - began
-        return loss.item()
-
-    with _one_thread_each(len(networks)) as pool:
-        for update, (images, labels) in enumerate(training_batches(settings)):
-            jobs = {name: pool.submit(learn, name, update, images, labels) for name in networks}
-            progress(update + 1, {name: job.result() for name, job in jobs.items()})
-    return seconds
-
-
-@contextmanager
-def _one_thread_each(jobs: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads for small networks: two of them side by side use two cores better than one spread over both."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def trained(spec: NetworkSpec, recipe: Recipe, folder: Path, console: Console | None = None) -> Network:
+    """The network of a training run in `folder`: a new run, or one of the same spec and recipe carried on."""
+    place = Place(workers=0)
     try:
-        with ThreadPoolExecutor(min(jobs, threads), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(threads)
-
-
-def schedule(update: int, updates: int) -> float:
-    """The learning rate as a fraction of the largest: a rise over a tenth of the updates, then a cosine to 0."""
-    rise = max(1, updates // 10)
-    if update < rise:
-        return (update + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (update - rise) / max(1, updates - rise)))
+        same = open_run(folder).recipe == recipe and load_spec(folder) == spec
+    except VentralError:
+        same = False
+    if same:
+        resume(folder, place=place, console=console)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        train(spec, recipe, folder, place=place, console=console)
+    return load_network(folder)
 
 
 @torch.no_grad()
-def answer(network: Network, scenes: Scenes, batch: int = 250) -> NDArray[np.float32]:
+def answer(network: Network, scenes: Scenes) -> NDArray[np.float32]:
     """The probabilities [N, T', 10] that a network gives each digit at each step that the image drives."""
-    network.eval()
     parts = [
-        network(normalise(images, (MEAN,), (STD,))).logits.softmax(-1) for images in torch.split(scenes.images, batch)
+        network(normalise(images, (MEAN,), (STD,))).logits.softmax(-1) for images in torch.split(scenes.images, _CHUNK)
     ]
     probabilities: NDArray[np.float32] = torch.cat(parts).numpy()
     return probabilities
@@ -194,7 +141,7 @@ class Run:
         networks: The trained networks.
         scenes: The held-out scenes of each level of clutter.
         probabilities: Of each network [L, N, T', 10], over levels, scenes, its driven steps and digits.
-        seconds: Spent on training each network, and on all ("total").
+        seconds: Spent on training each network (little where a finished run was found), and on all ("total").
     """
 
     settings: Settings
@@ -218,11 +165,28 @@ class Run:
         return range(network.first_steps[network.spec.readout_area], network.spec.steps)
 
 
-def run(settings: Settings, progress: Callable[[int, Mapping[str, float]], None]) -> Run:
-    """Does the whole experiment; see `train` for `progress`."""
-    began = time.perf_counter()
-    networks = {name: build(spec, settings.seed) for name, spec in specs(settings).items()}
-    seconds = train(networks, settings, progress)
-    scenes = test_scenes(settings)
-    probabilities = {name: np.stack([answer(net, s) for s in scenes]) for name, net in networks.items()}
+def run(settings: Settings, folder: Path, console: Console | None = None) -> Run:
+    """Does the whole experiment.
+
+    Args:
+        settings: The settings.
+        folder: For the training runs, one folder a network; what is there of the same settings is carried on.
+        console: Where progress is shown; None shows nothing.
+    """
+    console = console or Console(quiet=True)
+    began, seconds, networks = time.perf_counter(), {}, {}
+    for number, (name, spec) in enumerate(specs(settings).items(), 1):
+        console.print(f"Network {number} of {len(NETWORKS)}, {name}:", highlight=False)
+        started = time.perf_counter()
+        networks[name] = trained(spec, settings.recipe(), folder / name, console)
+        seconds[name] = time.perf_counter() - started
+    with Progress("testing", len(networks) * len(CLUTTER), "sets of new scenes", console=console) as progress:
+        scenes = test_scenes(settings)
+        probabilities = {}
+        for i, (name, net) in enumerate(networks.items()):
+            answers = []
+            for j, level in enumerate(scenes, 1):
+                answers.append(answer(net, level))
+                progress.update(i * len(scenes) + j)
+            probabilities[name] = np.stack(answers)
     return Run(settings, networks, scenes, probabilities, {**seconds, "total": time.perf_counter() - began})

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ventralstream.cost import cost
+from ventralstream.demo import early_exit as exits
 from ventralstream.demo.compare import (
     RESAMPLES,
     RULE,
@@ -21,7 +22,7 @@ from ventralstream.demo.compare import (
     paired_difference,
     verdict,
 )
-from ventralstream.demo.experiment import FEEDFORWARD, MINIMAL, NETWORKS, RECURRENT, Run
+from ventralstream.demo.experiment import CLUTTER, FEEDFORWARD, MINIMAL, NETWORKS, RECURRENT, Run
 from ventralstream.training.provenance import provenance
 
 CONTROLS = (FEEDFORWARD, MINIMAL)
@@ -33,7 +34,7 @@ def metrics(run: Run) -> dict[str, Any]:
     seed = run.settings.seed
     comparisons = [_comparison(run, last, control) for control in CONTROLS]
     answer = verdict([Interval(c["difference"], *c["ci95"]) for c in comparisons])
-    overall = {name: _interval(bootstrap_mean(last[name].astype(int), seed)) for name in NETWORKS}
+    overall = {name: _interval(bootstrap_mean(last[name].astype(float), seed)) for name in NETWORKS}
     networks = {name: {**_facts(run, name), **overall[name]} for name in NETWORKS}
     return {
         "verdict": {
@@ -43,6 +44,7 @@ def metrics(run: Run) -> dict[str, Any]:
             "bootstrap_resamples": RESAMPLES,
             "comparisons": comparisons,
         },
+        "early_exit": _early_exit(run),
         "networks": networks,
         "accuracy": [row for name in NETWORKS for row in _accuracies(run, name)],
         "answer_changes": {name: answer_changes(run.correct(name)) for name in NETWORKS},
@@ -74,6 +76,32 @@ def sentence(
         f"{HEADLINES[answer]}: after {ours['steps']} steps the recurrent network was right about"
         f" {100 * ours['accuracy']:.1f} % of {scenes:,} scenes it had never seen, {', and '.join(parts)}."
     )
+
+
+def _early_exit(run: Run) -> dict[str, Any]:
+    found = exits.early_exit(
+        run.probabilities[RECURRENT], run.correct(RECURRENT), run.steps(RECURRENT), run.settings.seed
+    )
+    dt_ms = run.networks[RECURRENT].spec.dt_ms
+    points, (low, high) = 100 * found.difference.value, (100 * b for b in (found.difference.low, found.difference.high))
+    return {
+        "answer": found.answer,
+        "sentence": (
+            f"Early exit {found.answer}: answering each scene once the network was {exits.THRESHOLD:.0%} sure took"
+            f" {found.mean_step * dt_ms:.0f} ms on average and was right about {100 * found.accuracy:.1f} %,"
+            f" {abs(points):.1f} points {'more' if points >= 0 else 'fewer'} than answering every scene at that time"
+            f" (95 % interval {signed(low)} to {signed(high)})."
+        ),
+        "rule": exits.RULE,
+        "threshold": exits.THRESHOLD,
+        "difference": found.difference.value,
+        "ci95": [found.difference.low, found.difference.high],
+        "accuracy": found.accuracy,
+        "accuracy_at_mean_time": found.accuracy_at_mean,
+        "mean_time_ms": found.mean_step * dt_ms,
+        "mean_time_ms_per_clutter": [step * dt_ms for step in found.mean_step_per_clutter],
+        "share_per_step": dict(zip(map(str, run.steps(RECURRENT)), found.share_per_step, strict=True)),
+    }
 
 
 HEADLINES: dict[Verdict, str] = {
@@ -108,9 +136,7 @@ def _comparison(run: Run, last: dict[str, NDArray[np.bool_]], control: str) -> d
     return {
         "control": control,
         **difference(slice(None)),
-        "per_clutter": [
-            {"clutter": level, **difference(slice(i, i + 1))} for i, level in enumerate(run.settings.clutter)
-        ],
+        "per_clutter": [{"clutter": level, **difference(slice(i, i + 1))} for i, level in enumerate(CLUTTER)],
     }
 
 
@@ -144,7 +170,7 @@ def _accuracies(run: Run, name: str) -> list[dict[str, Any]]:
             "correct": int(correct[i, :, j].sum()),
             **_interval(accuracy(int(correct[i, :, j].sum()), correct.shape[1])),
         }
-        for i, level in enumerate(run.settings.clutter)
+        for i, level in enumerate(CLUTTER)
         for j, step in enumerate(run.steps(name))
     ]
 

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
-from ventralstream.checkpoints import save_network
-from ventralstream.demo.experiment import Run
-from ventralstream.demo.metrics import metrics
-from ventralstream.demo.report import report
 from ventralstream.files import write_text
 
 METRICS_FILE, REPORT_FILE, NETWORKS_FOLDER = "metrics.json", "report.html", "networks"
+TRAINING_FOLDER = "unfinished"  # where networks are trained until all is done
 
 
-def write(run: Run, out: Path) -> dict[str, Any]:
-    """Writes everything into a folder and gives the numbers; each file is written beside and renamed.
+def write(measured: dict[str, Any], page: str, out: Path) -> None:
+    """Writes the numbers and the report, and puts the networks that were trained in their place.
 
     Args:
-        run: The run.
-        out: The folder, made if need be; files of an earlier demo in it are replaced.
+        measured: The numbers.
+        page: The report.
+        out: The folder; files of an earlier demo in it are replaced.
     """
-    measured = metrics(run)
-    page = report(run, measured)  # made before anything is written
-    for name, network in run.networks.items():
-        save_network(network, out / NETWORKS_FOLDER / name)
     write_text(out / METRICS_FILE, json.dumps(measured, indent=1))
     write_text(out / REPORT_FILE, page)
-    return measured
+    if (out / TRAINING_FOLDER).is_dir():
+        shutil.rmtree(out / NETWORKS_FOLDER, ignore_errors=True)
+        (out / TRAINING_FOLDER).rename(out / NETWORKS_FOLDER)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ventralstream.cost import cost
-from ventralstream.demo.experiment import FEEDFORWARD, MINIMAL, NETWORKS, RECURRENT, Run
+from ventralstream.demo.experiment import CLUTTER, FEEDFORWARD, MINIMAL, NETWORKS, RECURRENT, Run
 from ventralstream.demo.metrics import HEADLINES
 from ventralstream.report import figures, page
 from ventralstream.report.figures import Curve, Difference, Style
@@ -32,6 +32,7 @@ def report(run: Run, measured: dict[str, Any]) -> str:
         f"{title} · ventralstream demo",
         _opening(run, measured),
         _over_time(run, measured),
+        _early_exit(run, measured),
         _networks(measured),
         _examples(run, measured),
         _confusions(measured),
@@ -49,7 +50,8 @@ def _opening(run: Run, measured: dict[str, Any]) -> str:
         " say nothing about recurrence. Leave out --quick for the real one.",
         "note",
     )
-    reach = max(abs(b) for c in found["comparisons"] for d in (c, *c["per_clutter"]) for b in d["ci95"])
+    bounds = [abs(b) for c in found["comparisons"] for d in (c, *c["per_clutter"]) for b in d["ci95"]]
+    reach = max(0.01, *bounds)
     plots = []
     for c in found["comparisons"]:
         rows = [_difference("all scenes", c, strong=True)]
@@ -78,6 +80,43 @@ def _opening(run: Run, measured: dict[str, Any]) -> str:
     )
 
 
+def _early_exit(run: Run, measured: dict[str, Any]) -> str:
+    found = measured["early_exit"]
+    headline, rest = found["sentence"].split(": ", 1)
+    reach = max(0.01, 1.2 * max(map(abs, found["ci95"])))
+    shares = found["share_per_step"]
+    dt_ms = measured["networks"][RECURRENT]["dt_ms"]
+    rows = [
+        [f"Clutter {level}", f"{time:.0f} ms"]
+        for level, time in zip(CLUTTER, found["mean_time_ms_per_clutter"], strict=True)
+    ]
+    when = ", ".join(f"{100 * share:.0f} % at {int(step) * dt_ms:g} ms" for step, share in shares.items())
+    return (
+        page.heading("Does it pay to give each scene the time it needs?")
+        + page.paragraph(
+            "Asked before the first run: the recurrent network may answer a scene as soon as it is"
+            f" {found['threshold']:.0%} sure. Is that better than answering every scene after the same time?"
+        )
+        + page.paragraph(f"{headline}. {rest[0].upper()}{rest[1:]}")
+        + page.figure(
+            page.panels(
+                [
+                    figures.differences(
+                        [_difference("all scenes", found, strong=True)],
+                        reach,
+                        STYLES[RECURRENT],
+                        ("the same time better", "early exit better"),
+                    ),
+                    page.table(["Scenes", "Mean time to the answer"], rows),
+                ],
+                380,
+            ),
+            "Left: difference in accuracy, with its 95 % interval. Right: how long the network took."
+            f" Answers came: {when}.",
+        )
+    )
+
+
 def _difference(name: str, found: dict[str, Any], strong: bool = False) -> Difference:
     low, high = found["ci95"]
     return Difference(name, found["difference"], low, high, strong)
@@ -85,7 +124,7 @@ def _difference(name: str, found: dict[str, Any], strong: bool = False) -> Diffe
 
 def _over_time(run: Run, measured: dict[str, Any]) -> str:
     rows = measured["accuracy"]
-    levels = run.settings.clutter
+    levels = CLUTTER
     spans = figures.panels_span([[b for r in rows if r["clutter"] == level for b in r["ci95"]] for level in levels])
     times = [r["time_ms"] for r in rows]
     items = []
@@ -121,7 +160,8 @@ def _over_time(run: Run, measured: dict[str, Any]) -> str:
             " behind it and one in front, which hides a part of it. The image stays on; every connection"
             " takes"
             f" {measured['networks'][RECURRENT]['dt_ms']:g} ms, so the first answers come after"
-            f" {measured['networks'][RECURRENT]['first_answer_step']} steps."
+            f" {measured['networks'][RECURRENT]['first_answer_step']} steps. Every network was trained to answer at"
+            " each step that the image drives, so an early answer is the best that it can do by then."
         )
         + page.figure(
             page.legend(key) + page.panels(items, 400),
@@ -141,7 +181,7 @@ def _network_phrase(name: str, measured: dict[str, Any]) -> str:
 
 def _networks(measured: dict[str, Any]) -> str:
     rows: list[list[str | tuple[str, str]]] = []
-    levels = measured["settings"]["clutter"]
+    levels = CLUTTER
     for name in NETWORKS:
         facts = measured["networks"][name]
         last = {r["clutter"]: r for r in measured["accuracy"] if r["network"] == name}  # the last step's stays
@@ -215,7 +255,7 @@ def _examples(run: Run, measured: dict[str, Any]) -> str:
         truth = int(labels[level, n])
         became = "right" if p[level, n, -1].argmax() == truth else "wrong"
         picture = page.image(run.scenes[level].images[n, 0].numpy(), f"a {truth} in clutter", zoom=3)
-        words = page.heading(f"A {truth}, clutter {run.settings.clutter[level]}", 3) + page.paragraph(
+        words = page.heading(f"A {truth}, clutter {CLUTTER[level]}", 3) + page.paragraph(
             f"The answer became {became}.", "small"
         )
         items.append(
@@ -291,9 +331,10 @@ def _method(run: Run, measured: dict[str, Any]) -> str:
         " are made of scans that no training scene is made of."
     )
     training = (
-        f"{s.updates:,} updates with {s.batch} new scenes each, of clutter {', '.join(map(str, s.clutter))};"
-        f" AdamW, learning rate up to {s.rate:g} (a rise, then a cosine), weight decay {s.weight_decay:g}. The"
-        " loss is the cross-entropy of the answer at the last step; earlier answers are not trained for."
+        f"{s.epochs} passes through {s.training_scenes:,} scenes of clutter {', '.join(map(str, CLUTTER))}, shifted"
+        f" anew each time, {s.batch_size} in an update; AdamW, learning rate up to {s.lr:g} (a rise, then a cosine),"
+        f" weight decay {s.weight_decay:g}. The loss is the cross-entropy of the answer at each step that the image"
+        " drives, averaged over these steps."
     )
     limits = (
         "One training run per network: the intervals tell what other scenes would change, not what other"
@@ -304,6 +345,7 @@ def _method(run: Run, measured: dict[str, Any]) -> str:
         ("Scenes", scenes),
         ("Training", training),
         ("Verdict", measured["verdict"]["rule"]),
+        ("Early exit", measured["early_exit"]["rule"]),
         ("Limits", limits),
         ("Time", f"{seconds['total']:.0f} s; training: {trained}; {measured['torch_threads']} threads."),
         ("Versions", versions),

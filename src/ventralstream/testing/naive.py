@@ -21,7 +21,11 @@ States: TypeAlias = dict[tuple[str, int], tuple[Tensor, ...]]
 
 
 def unroll(
-    net: Network, frames: list[Tensor], start: int = 0, past: tuple[Outputs, States] | None = None
+    net: Network,
+    frames: list[Tensor],
+    start: int = 0,
+    past: tuple[Outputs, States] | None = None,
+    added: Outputs | None = None,
 ) -> tuple[Outputs, States]:
     """Evaluates every area at every step.
 
@@ -30,10 +34,12 @@ def unroll(
         frames: What is shown at each step [B, C, H, W]; see `frames_of`.
         start: The first of these steps.
         past: What this function gave for the steps before, to carry on from.
+        added: What is added to the output of an (area, step), for gradients with respect to it.
 
     Returns:
         Outputs by (area, step), and states.
     """
+    added = added or {}
     spec, batch = net.spec, frames[0].shape[0]
     run = Run(net.shapes(*frames[0].shape[-2:]), frames[0], batch)
     outputs, states = past or ({}, {})
@@ -59,7 +65,7 @@ def unroll(
             if t < area.start:
                 continue
             if not area.active(t):
-                outputs[name, t] = outputs[name, t - 1]
+                outputs[name, t] = outputs[name, t - 1] + added.get((name, t), 0)
                 continue
             count = t - area.start
             arrived = mapped(torch.clone, [arriving(i, c, t, count) for i, c in drive_inputs(spec, name)])
@@ -75,7 +81,7 @@ def unroll(
                 given = mapped(torch.clone, (last, None if into_drive else feedback, state))
                 last, states[name, t] = module.update(count, *given)
             output = module.output(count, *mapped(torch.clone, (last, raw)))
-            outputs[name, t] = output.expand(batch, *run.shapes.output[name])
+            outputs[name, t] = output.expand(batch, *run.shapes.output[name]) + added.get((name, t), 0)
     return outputs, states
 
 
