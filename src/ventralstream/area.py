@@ -22,12 +22,12 @@ class Run:
     Attributes:
         shapes: The shapes.
         like: A tensor with the device and type to use.
-        rows: The batch of a drive to which nothing arrives.
+        batch: The batch of a drive to which nothing arrives.
     """
 
     shapes: Shapes
     like: Tensor
-    rows: int = 1
+    batch: int = 1
 
 
 class AreaModule(nn.Module):
@@ -60,8 +60,8 @@ class AreaModule(nn.Module):
         shapes = run.shapes
         raw = x = self._combine(inputs, shapes)
         if x is None:  # silence: nothing has arrived, so the drive's layers give nothing
-            x = channels_last(run.like.new_zeros(run.rows, *shapes.drive[self.spec.name]))
-            raw = run.like.new_zeros(run.rows, *shapes.combined[self.spec.name])
+            x = channels_last(run.like.new_zeros(run.batch, *shapes.drive[self.spec.name]))
+            raw = run.like.new_zeros(run.batch, *shapes.combined[self.spec.name])
         else:
             x = self.drive_layers(x, step)
         kept = raw if self.output_layers.needs_raw else None

@@ -9,9 +9,9 @@
    along the batch where it has weights.
 
 It is exact: outputs, states and gradients are those of evaluating every area at every step. A stage that depends on
-the batch (batch statistics in training) or on chance (dropout in training) is neither merged nor stacked nor computed
-for a batch of one; of its steps, those nothing depends on are left out, so running statistics see only the steps
-that are computed (our choice).
+the batch (batch statistics in training) or on chance (dropout in training), or of which that is not known, is neither
+merged nor stacked nor computed for a batch of one (`ventralstream.purity`); of its steps, those nothing depends on are
+left out, so running statistics see only the steps that are computed (our choice).
 """
 
 from __future__ import annotations

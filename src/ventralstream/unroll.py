@@ -205,7 +205,7 @@ def execution(
             return lambda step, x: x.view_as(x)
         call = net.stage(value)
         if value.op in ("drive", "feedback"):
-            here = replace(context, rows=rows)
+            here = replace(context, batch=rows)
             return lambda step, *args: call(step, here, *args)
         return call
 
