@@ -29,7 +29,8 @@ class Execution:
 
     Args:
         program: The program.
-        stage: Gives the function of a (op, owner); called as `function(step, *args)`.
+        stage: Gives the function of a value, and the batch it has where nothing arrives; called as
+            `function(step, *args)`.
         leaf: Makes a leaf value, of the whole batch or of a batch of one.
         batch: The batch size.
         wanted: Indices of the values to give out.
@@ -42,7 +43,7 @@ class Execution:
     def __init__(
         self,
         program: Program,
-        stage: Callable[[Value], Call],
+        stage: Callable[[Value, int], Call],
         leaf: Callable[[Value], Any],
         batch: int,
         wanted: frozenset[int],
@@ -102,7 +103,9 @@ class Execution:
             None if a is None else self._operand(a, part, expand)
             for a, part in zip(instruction.args, parts, strict=True)
         ]
-        call = self.stage(value)
+        if instruction.copy:
+            args = [_map(_copy, a) for a in args]
+        call = self.stage(value, self.batch if self.watched else expand or 1)
         if self.shortcuts:
             call = convolution.within(self.store, shortcuts.allowing(call))
         elif self.watched:
@@ -139,6 +142,10 @@ def _map(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
     if isinstance(tree, tuple):
         return tuple(_map(f, x) for x in tree)
     return f(tree) if isinstance(tree, Tensor) else tree
+
+
+def _copy(x: Tensor) -> Tensor:
+    return x.clone(memory_format=torch.channels_last) if x.dim() == 4 else x.clone()
 
 
 def _split(tree: Any, count: int) -> list[Any]:

@@ -35,6 +35,7 @@ class Traits:
         pure: Whether the result for an image depends on that image's inputs alone (no batch statistics, no chance).
         heavy: Whether it has convolutions or linear layers, so that stacking steps pays.
         forgets: Of "update": whether the result does not depend on the state.
+        copies: Whether it gets copies of its arguments, because it may overwrite them.
     """
 
     distinct_steps: int = 1
@@ -42,6 +43,7 @@ class Traits:
     pure: bool = True
     heavy: bool = False
     forgets: bool = False
+    copies: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class Instruction:
         args: For each argument, the values (one per out) that are stacked; None where nothing arrives.
         outs: The values computed.
         expand: Whether arguments of batch one must be expanded first (stacking, or a stage that is not pure).
+        copy: Whether the arguments must be copied first.
         free: Values that nothing needs afterwards.
     """
 
@@ -125,6 +128,7 @@ class Instruction:
     args: tuple[tuple[int, ...] | None, ...]
     outs: tuple[int, ...]
     expand: bool
+    copy: bool = False
     free: tuple[int, ...] = ()
     free_stacks: tuple[tuple[int, ...], ...] = ()
 

@@ -201,12 +201,12 @@ def execution(
     if state is not None:
         check_state(net, state, Run(shapes, like), display.batch)
 
-    def stage(value: Value) -> Call:
+    def stage(value: Value, rows: int) -> Call:
         if value.op == "separate":
             return lambda step, x: x.view_as(x)
         call = net.stage(value, compiled=False) if request.watched else net.stage(value)
         if value.op in ("drive", "feedback"):
-            context = Run(shapes, like, running.batch if request.watched else 1)
+            context = Run(shapes, like, rows)
             return lambda step, *args: call(step, context, *args)
         return call
 
