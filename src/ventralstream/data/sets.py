@@ -20,6 +20,7 @@ from ventralstream.data.image_file import open_image
 from ventralstream.data.listing import Fingerprint, fingerprint, is_hidden, list_folder, normal
 from ventralstream.data.pixels import generator, random_crop, random_flip, seed_of
 from ventralstream.data.scenes import MEAN, STD, compose_scenes
+from ventralstream.data.workers import worker_init
 from ventralstream.data_root import data_root
 from ventralstream.errors import VentralError, printable, unknown
 from ventralstream.jsonable import Spec, tagged
@@ -149,12 +150,25 @@ class FolderSet:
         """Reads batches of images as `ventralstream.data.loader.Source` says."""
         rows = (rows.tolist() for _, rows in batches)
         # With a generator of its own the reader leaves the global random state alone.
-        reader = DataLoader(_Files(self, key), batch_sampler=rows, num_workers=workers, generator=generator(0))
+        reader = DataLoader(
+            _Files(self, key),
+            batch_sampler=rows,
+            num_workers=workers,
+            generator=generator(0),
+            worker_init_fn=worker_init(),
+        )
         try:
             yield from reader
         except VentralError as error:
             # From a worker it comes wrapped in that worker's traceback, ours being the last line.
             raise VentralError(str(error).rsplit("VentralError: ", 1)[-1].strip()) from None
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise VentralError(
+                f"a process that reads images was ended from outside, perhaps for want of memory; expected it to go"
+                f" on: try fewer than {workers} workers"
+            ) from None
 
 
 class _Files(Dataset[tuple[Tensor, Tensor]]):
