@@ -149,3 +149,15 @@ def test_other_names_than_a_network_has_are_listed() -> None:
         load_convrnn(net, {"mine": np.zeros(3), "tnn_model/conv1/pre_0/bias/Momentum": 0, "global_step": 1})
     with pytest.raises(vs.VentralError, match="has no cell"):
         load_convrnn(vs.create_model("ff_shallow"), {})
+
+
+def test_the_list_says_where_weights_are_published() -> None:
+    from typer.testing import CliRunner
+
+    page = "https://github.com/dicarlolab/CORnet"
+    told = CliRunner().invoke(app, ["list", "cornet*", "--published"])
+    assert told.exit_code == 0 and page in told.output
+    rows = json.loads(CliRunner().invoke(app, ["list", "cornet*", "--json"]).output)
+    assert {row["published_weights"] for row in rows} == {page}
+    (own,) = json.loads(CliRunner().invoke(app, ["list", "rgc_shallow_cifar", "--json"]).output)
+    assert own["published_weights"] is None
