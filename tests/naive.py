@@ -28,7 +28,7 @@ def unroll(net, frames, start=0, past=None, added=None):
             if spec.before_start == "silent":
                 return None
             x = frames[0].new_zeros(batch, *run.shapes.output[c.source])
-        return net.transitions[str(i)].transit(t - spec.first_arrival(c), x) if c.layers else x
+        return net.transitions[str(i)](t - spec.first_arrival(c), x) if c.layers else x
 
     for t in range(start, start + len(frames)):
         for name in spec.order():
@@ -51,7 +51,7 @@ def unroll(net, frames, start=0, past=None, added=None):
                 if count == 0:
                     state = module.cell.init_state(batch, run.shapes.drive[name], frames[0])
                 last, states[name, t] = module.update(count, parts, None if into_drive else feedback, state)
-            output = module.output(count, last, raw).expand(batch, *run.shapes.output[name])
+            output = module(count, last, raw).expand(batch, *run.shapes.output[name])
             outputs[name, t] = output + added.get((name, t), 0)
     return outputs, states
 

@@ -18,14 +18,22 @@ from ventralstream.spec import Connection, NetworkSpec, Shapes, drive_inputs, fe
 
 @dataclass(frozen=True)
 class Run:
-    """What stays the same during one unroll: the shapes, and a tensor with the device and type to use."""
+    """What stays the same during one unroll: the shapes, a tensor with the device and type to use.
+
+    Attributes:
+        shapes, like: Those.
+        batch: The batch of what depends on no image.
+    """
 
     shapes: Shapes
     like: Tensor
+    batch: int = 1
 
 
 class AreaModule(nn.Module):
     """One area's parameters and stages; see `ventralstream.spec.Area`.
+
+    Its call is the output stage, so that a hook on an area sees what other areas read.
 
     `drive` gives (drive, raw): the cell's drive (or the drive layers' output alone), and the area's own input where
     an output layer adds it. `update` gives (output, state).
@@ -50,8 +58,8 @@ class AreaModule(nn.Module):
         shapes = run.shapes
         raw = x = self._combine(inputs, shapes)
         if x is None:  # silence: nothing has arrived, so the drive's layers give nothing
-            x = channels_last(run.like.new_zeros(1, *shapes.drive[self.spec.name]))
-            raw = run.like.new_zeros(1, *shapes.combined[self.spec.name])
+            x = channels_last(run.like.new_zeros(run.batch, *shapes.drive[self.spec.name]))
+            raw = run.like.new_zeros(run.batch, *shapes.combined[self.spec.name])
         else:
             x = self.drive_layers(x, step)
         kept = raw if self.output_layers.needs_raw else None
@@ -83,7 +91,7 @@ class AreaModule(nn.Module):
         assert self.cell is not None
         return self.cell.emit(drive, state, step, feedback), None
 
-    def output(self, step: int, last: Tensor | Drive, raw: Tensor | None) -> Tensor:
+    def forward(self, step: int, last: Tensor | Drive, raw: Tensor | None) -> Tensor:
         """The output layers, on the cell's output or on the drive."""
         x = last[0] if isinstance(last, tuple) else last
         result: Tensor = self.output_layers(x, step, raw)
@@ -104,15 +112,15 @@ class AreaModule(nn.Module):
 
 
 class Transition(nn.Module):
-    """The module of a connection's layers."""
+    """The module of a connection's layers: its call gives what arrives, of what was sent."""
 
     def __init__(self, connection: Connection, shape: Shape) -> None:
         super().__init__()
         self.connection = connection
         self.layers = nn.ModuleList(Sequence(connection.layers, shape) for _ in range(max(1, connection.per_step)))
 
-    def transit(self, step: int, x: Tensor) -> Tensor:
-        """What arrives, of what was sent; `step` counts from the first arrival."""
+    def forward(self, step: int, x: Tensor) -> Tensor:
+        """What arrives; `step` counts from the first arrival."""
         y: Tensor = self.layers[min(step, len(self.layers) - 1)](x, step)
         return x + y if self.connection.residual else y
 

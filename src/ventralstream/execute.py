@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ventralstream import hooks
+from ventralstream.layers import shortcuts
 from ventralstream.layers.cpu import convolution
 from ventralstream.program import LEAVES, Instruction, Program, Value
 
@@ -33,7 +35,8 @@ class Execution:
         wanted: Indices of the values to give out.
         remat: Recomputes each stage's inside in the backward pass instead of keeping it (less memory, more time).
             A stage that is not pure keeps its inside.
-        fast_convolutions: See `Network.fast_convolutions`.
+        shortcuts: Whether modules may be gone around; see `ventralstream.layers.shortcuts`.
+        fast_convolutions: See `Network.fast_convolutions`; only with shortcuts.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Execution:
         batch: int,
         wanted: frozenset[int],
         remat: bool = False,
+        shortcuts: bool = True,
         fast_convolutions: bool = True,
     ) -> None:
         self.program, self.stage, self.leaf = program, stage, leaf
@@ -51,7 +55,9 @@ class Execution:
         self.env: dict[int, Any] = {}
         self.stacks: dict[tuple[int, ...], Any] = {}
         self.dropped: list[Tensor] = []
-        self.store = convolution.Store() if fast_convolutions else None
+        self.watched = program.request.watched
+        self.shortcuts = shortcuts
+        self.store = convolution.Store() if shortcuts and fast_convolutions else None
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         for instruction in self.program.instructions:
@@ -86,6 +92,8 @@ class Execution:
             leaf = self.leaf(value)
             for rows in self.dropped if value.stimulus else ():
                 leaf = _map(lambda x: x[rows], leaf)  # noqa: B023
+            if self.watched:
+                leaf = _map(lambda x: x.expand(self.batch, *x.shape[1:]), leaf)
             self.env[instruction.outs[0]] = leaf
             return
         expand = self.batch if instruction.expand and value.stimulus else None
@@ -94,7 +102,12 @@ class Execution:
             None if a is None else self._operand(a, part, expand)
             for a, part in zip(instruction.args, parts, strict=True)
         ]
-        call = convolution.within(self.store, self.stage(value))
+        call = self.stage(value)
+        if self.shortcuts:
+            call = convolution.within(self.store, shortcuts.allowing(call))
+        elif self.watched:
+            step = self.program.steps[instruction.outs[0]]
+            call = hooks.during(hooks.Moment(cast(str | int, value.owner), value.op, step), call)
         if self.remat and torch.is_grad_enabled() and not (instruction.expand and count == 1):
             result = checkpoint(call, value.step, *args, use_reentrant=False)
         else:

@@ -57,6 +57,7 @@ class Request:
             another's: the gradient with respect to it is then that step's.
         carry: Whether the state after the last step is wanted.
         stream: Keeps the order of time and stacks nothing, so that results come as soon as they can.
+        watched: Somebody sees the calls (hooks, a tracer): as `stream`, and each is of the whole batch.
         naive: Plans nothing: every area at every step. For comparison and counting only.
     """
 
@@ -68,6 +69,7 @@ class Request:
     separate: frozenset[tuple[str, int]] = frozenset()
     carry: bool = False
     stream: bool = False
+    watched: bool = False
     naive: bool = False
 
     def shifted(self, by: int) -> Request:
@@ -141,6 +143,7 @@ class Program:
         outputs, states: Where to find what was requested, by (area, step).
         carried_outputs, carried_states: Where to find what a state carries on: (source, steps ago), area.
         fates: What became of each (area, step) of the naive unroll.
+        steps: The step at which each value is first needed.
     """
 
     request: Request
@@ -151,6 +154,7 @@ class Program:
     carried_outputs: dict[tuple[str, int], int]
     carried_states: dict[str, int]
     fates: dict[tuple[str, int], Fate]
+    steps: tuple[int, ...]
     stacks: frozenset[tuple[int, ...]] = field(default_factory=frozenset)
 
     def shifted(self, by: int) -> Program:
@@ -163,6 +167,7 @@ class Program:
             outputs={(a, t + by): v for (a, t), v in self.outputs.items()},
             states={(a, t + by): v for (a, t), v in self.states.items()},
             fates={(a, t + by): fate for (a, t), fate in self.fates.items()},
+            steps=tuple(t + by for t in self.steps),
         )
 
     def count(self, *fates: Fate) -> int:
