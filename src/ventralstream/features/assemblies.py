@@ -210,6 +210,8 @@ def _records(
     areas: Sequence[str] | str | Record | Sequence[Record], record_steps: Sequence[int] | None, reduce: Space
 ) -> list[Record]:
     given = [areas] if isinstance(areas, (str, Record)) else list(areas)
+    if not given:
+        raise VentralError("features need at least one area")
     records = [x for x in given if isinstance(x, Record)]
     if records:
         if len(records) < len(given) or record_steps is not None or reduce != "none":

@@ -17,7 +17,7 @@ from ventralstream.features.sources import Batch
 from ventralstream.network import Network
 from ventralstream.presentation import Presentation
 from ventralstream.program import Request
-from ventralstream.record import Record
+from ventralstream.record import Of, Record
 from ventralstream.stimulus import Stimulus
 
 
@@ -155,20 +155,26 @@ def first_driven_steps(net: Network, record: Record, presentation: Presentation,
     """
     first = {}
     for area in record.areas:
-        stop = max(steps, presentation.onset + net.first_steps[area] + 1)
-        there = Record(area, of=record.of).resolve(net.spec, 0, stop)[area]
-        pairs = frozenset((area, t) for t in there)
-        of_state = record.of == "state"
-        none: frozenset[tuple[str, int]] = frozenset()
-        asked = Request(0, stop, presentation, none if of_state else pairs, pairs if of_state else none)
-        with evaluating(net):
-            program = net.plan(asked)
-        found = program.states if of_state else program.outputs
-        driven = [t for t in there if program.values[found[area, t]].stimulus]
+        usual = presentation.onset + net.first_steps[area] + 1  # later only where areas are active in windows
+        driven = _driven(net, area, record.of, presentation, usual) or _driven(
+            net, area, record.of, presentation, steps
+        )
         if not driven:
             raise VentralError(f"with this presentation the image never drives area '{area}'")
         first[area] = driven[0]
     return first
+
+
+def _driven(net: Network, area: str, of: Of, presentation: Presentation, stop: int) -> list[int]:
+    """The steps of so many at which the image drives an area."""
+    there = Record(area, of=of).resolve(net.spec, 0, stop)[area]
+    pairs, none = frozenset((area, t) for t in there), frozenset[tuple[str, int]]()
+    of_state = of == "state"
+    request = Request(0, stop, presentation, none if of_state else pairs, pairs if of_state else none)
+    with evaluating(net):
+        program = net.plan(request)
+    found = program.states if of_state else program.outputs
+    return [t for t in there if program.values[found[area, t]].stimulus]
 
 
 def device_of(net: Network) -> torch.device:

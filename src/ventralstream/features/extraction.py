@@ -111,6 +111,8 @@ def extract(
     from ventralstream.progress import Progress, stderr_console
 
     asked = ask(net, record, steps, presentation)
+    if not asked.records:
+        raise VentralError("there is nothing to record; give a Record, or several")
     batch_size, workers = whole("batch_size", batch_size, 1), whole("workers", workers, 0)
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ventralstream.data import Preprocessing, list_folder
+from ventralstream.data.image_file import MAX_PIXELS
 from ventralstream.data.stimuli import Stimuli
 from ventralstream.errors import VentralError
 from ventralstream.features.sources import Files, Normalised, Pictures, Pixels, Shown, Stream, normalised
@@ -76,7 +77,7 @@ def shown(
         pictures = [Image.fromarray(x) if _is_pixels(x) else x for x in images]
         if all(isinstance(x, Image.Image) for x in pictures):
             return Pictures(_ids(stimulus_id, len(pictures), named), pictures, _preprocessing(net, size, resize))
-    if not isinstance(images, Iterable):
+    if not isinstance(images, Iterable) or isinstance(images, (Tensor, bytes)):
         raise VentralError(
             f"stimuli are Stimuli, a folder, a list of files, images, or batches of them; got {type(images).__name__}"
         )
@@ -125,4 +126,9 @@ def _preprocessing(net: Network, size: int | None, resize: Resize) -> Preprocess
         raise VentralError(
             f"'{net.spec.name}' takes {height} x {width} pixels; give a (square) size, or normalised images"
         )
-    return Preprocessing(height if size is None else size, net.spec.mean, net.spec.std, resize)
+    preprocessing = Preprocessing(
+        height if size is None else whole("size", size, 0), net.spec.mean, net.spec.std, resize
+    )
+    if preprocessing.size**2 > MAX_PIXELS:
+        raise VentralError(f"images of {size} x {size} pixels have more than {MAX_PIXELS:,}")
+    return preprocessing
