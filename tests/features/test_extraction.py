@@ -312,7 +312,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path, folder):
         ({"record": vs.Record("v1", steps=4)}, "step 4, which does not exist; steps 0 to 3 are run"),
         ({"record": vs.Record("v1", of="state")}, "no cell"),
         ({"steps": 0}, "steps is 0; expected a whole number of at least 1"),
-        ({"record": vs.Record("v1", steps=[])}, "names no step"),
+        ({"record": vs.Record("v1", steps=[])}, "at least one step"),
         ({"workers": -1}, "workers is -1"),
         ({"dtype": "float61"}, "did you mean 'float16'"),
         ({"size": 0}, "1 pixel or more"),

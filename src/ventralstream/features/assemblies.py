@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ventralstream.arguments import whole
 from ventralstream.errors import VentralError, unknown
 from ventralstream.features.axes import Axis
 from ventralstream.features.batches import ask, recorded
 from ventralstream.features.extraction import weights_sha256
 from ventralstream.features.reduction import PrincipalComponents, Reduction, SparseProjection
-from ventralstream.features.shown import Images, Resize, shown, whole
+from ventralstream.features.shown import Images, Resize, shown
 from ventralstream.features.sources import Shown, positions
 from ventralstream.features.store import open_features
 from ventralstream.jsonable import from_json
@@ -219,9 +220,7 @@ def _records(
         return records
     if reduce not in SPACES:
         raise unknown("reduce", reduce, SPACES)
-    if record_steps is not None and not len(record_steps):
-        raise VentralError("record_steps names no step; leave it out to keep all of them")
-    return [Record([str(x) for x in given], None if record_steps is None else tuple(record_steps), reduce)]
+    return [Record([str(x) for x in given], record_steps, reduce)]
 
 
 def _stored_axis(array: DataArray) -> Axis:

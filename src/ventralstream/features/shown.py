@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ventralstream.arguments import whole
 from ventralstream.data import Preprocessing, list_folder
-from ventralstream.data.image_file import MAX_PIXELS
 from ventralstream.data.stimuli import Stimuli
 from ventralstream.errors import VentralError
 from ventralstream.features.sources import Files, Normalised, Pictures, Pixels, Shown, Stream, normalised
@@ -96,13 +95,6 @@ def _is_pixels(x: object) -> bool:
     return isinstance(x, np.ndarray) and x.dtype == np.uint8 and (x.ndim == 2 or (x.ndim == 3 and x.shape[2] == 3))
 
 
-def whole(name: str, value: Any, least: int) -> int:
-    """A whole number, of whichever kind; VentralError if it is none, or smaller than it may be."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
-        raise VentralError(f"{name} is {value!r}; expected a whole number of at least {least}")
-    return operator.index(value)
-
-
 def _ids(stimulus_id: Sequence[str] | None, count: int, named: bool) -> tuple[str, ...]:
     if stimulus_id is None and named:
         raise VentralError("images given as tensors need their stimulus_id")
@@ -126,9 +118,5 @@ def _preprocessing(net: Network, size: int | None, resize: Resize) -> Preprocess
         raise VentralError(
             f"'{net.spec.name}' takes {height} x {width} pixels; give a (square) size, or normalised images"
         )
-    preprocessing = Preprocessing(
-        height if size is None else whole("size", size, 0), net.spec.mean, net.spec.std, resize
-    )
-    if preprocessing.size**2 > MAX_PIXELS:
-        raise VentralError(f"images of {size} x {size} pixels have more than {MAX_PIXELS:,}")
-    return preprocessing
+    side = height if size is None else whole("size", size)
+    return Preprocessing(side, net.spec.mean, net.spec.std, resize)
