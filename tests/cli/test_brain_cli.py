@@ -35,7 +35,7 @@ def place(tmp_path_factory):
         own = 0.6 * base[id_.split("/")[0]] + 0.4 * rng.integers(0, 256, (4, 4, 3))
         Image.fromarray(own.astype(np.uint8)).resize((32, 32), Image.Resampling.NEAREST).save(path)
     net = vs.create_model(MODEL, seed=0).eval()
-    conv3 = features(net, place / "images", "conv3", steps=6)["conv3"]
+    conv3 = features(net, place / "images", "conv3", steps=6, reduce="mean")["conv3"]
     x = conv3.values[:, :, 2:]  # from the first step that the image drives
     x = (x - x.mean((0, 2), keepdims=True)) / x.std((0, 2), keepdims=True)
     y = np.einsum("pct,cn->pnt", x, rng.normal(size=(x.shape[1], 8))) / 8

@@ -47,11 +47,12 @@ def features(
     presentation: Presentation | None = None,
     reduce: Space = "none",
     pca: int | None = None,
-    projection: int | None = None,
+    projection: int | Mapping[str, int] | None = None,
     fit_on: Images | Sequence[str] | None = None,
     resize: Resize = "squash",
     seed: int = 0,
     batch_size: int = 16,
+    tell: Callable[[int], None] | None = None,
 ) -> dict[str, DataArray]:
     """The activations of a model's areas to stimuli, as assemblies.
 
@@ -74,13 +75,14 @@ def features(
             asked, here as in `Record` and `extract`, because where in the image something is may matter to a score.
         pca: Keep this many principal components of each area. One set of them for all steps, fitted on the steps that
             the image drives (our choice), so that a map shared over time has the same features at each step.
-        projection: Or this many sparse random projections.
+        projection: Or this many sparse random projections; by area if that differs.
         fit_on: The images that `pca` is fitted on: ids among the stimuli, or other stimuli (like `stimuli`, but a list
             is one of ids).
         resize: How pixels and files are brought to the model's size: "squash" shows the whole image, as experiments
             do; "crop" is the usual evaluation on ImageNet.
         seed: Of the projection.
         batch_size: Images at a time.
+        tell: Is called after each batch with the number of images whose features are done.
 
     Returns:
         Per area an assembly [presentation, neuroid, time_bin], float32. Step t lasts from t * dt_ms to (t + 1) * dt_ms,
@@ -97,13 +99,17 @@ def features(
     batch_size = whole("batch_size", batch_size, 1)
 
     def run(images: Shown) -> Iterator[_Batch]:
+        done = 0
         for batch in recorded(model, asked, images.all_readable(batch_size)):
             yield {area: x.float().numpy() for area, x in batch.activations.items()}
+            done += len(batch.ids)
+            if tell is not None and images is source:
+                tell(done)
 
-    images = shown(model, stimuli, stimulus_id, resize=resize)
+    source = shown(model, stimuli, stimulus_id, resize=resize)
     fitted: Shown | None = None
     if isinstance(fit_on, (list, tuple)) and all(isinstance(x, str) for x in fit_on):
-        fitted = images.select(fit_on)
+        fitted = source.select(fit_on)
     elif fit_on is not None:
         fitted = shown(model, fit_on, resize=resize, named=False)
     attrs = {
@@ -112,11 +118,11 @@ def features(
         "steps": asked.steps,
         "dt_ms": model.spec.dt_ms,
         "presentation": json.dumps(asked.presentation.to_json()),
-        "preprocessing": images.preprocessing,
+        "preprocessing": source.preprocessing,
     }
     about = {area: attrs | {"reduce": record.reduce} for record in asked.records for area in record.areas}
     fit = None if fitted is None else _Fit(len(fitted.ids), lambda: run(fitted))
-    return _assemble(asked.axes, images.ids, lambda: run(images), reduction, fit, about)
+    return _assemble(asked.axes, source.ids, lambda: run(source), reduction, fit, about)
 
 
 def features_from_store(
@@ -125,7 +131,7 @@ def features_from_store(
     *,
     reduce: Space = "none",
     pca: int | None = None,
-    projection: int | None = None,
+    projection: int | Mapping[str, int] | None = None,
     fit_on: Sequence[str] | Path | None = None,
     seed: int = 0,
     batch_size: int = 64,
@@ -199,12 +205,16 @@ class _Reduction:
     """How many features are to be left, and how."""
 
     pca: int | None
-    projection: int | None
+    projection: int | Mapping[str, int] | None
     seed: int
 
     def __post_init__(self) -> None:
         if self.pca is not None and self.projection is not None:
             raise VentralError("features are reduced by pca or by projection; give one of the two")
+
+    def projections(self, area: str) -> int | None:
+        """How many projections are to be left of an area; None to leave it as it is."""
+        return self.projection.get(area) if isinstance(self.projection, Mapping) else self.projection
 
 
 def _records(
@@ -257,8 +267,8 @@ def _assemble(
             rows = activations.reshape(count * steps, -1)
             if row == 0:
                 units[area] = tuple(unit)
-                if how.projection is not None:
-                    reductions[area] = SparseProjection(how.projection, rows.shape[1], how.seed, f"area '{area}'")
+                if (left := how.projections(area)) is not None:
+                    reductions[area] = SparseProjection(left, rows.shape[1], how.seed, f"area '{area}'")
                 width = reductions[area].components if area in reductions else rows.shape[1]
                 values[area] = np.empty((len(ids), width, steps), dtype=np.float32)
             if area in reductions:
@@ -268,8 +278,8 @@ def _assemble(
     result = {}
     for area, axis in axes.items():
         about: dict[str, Any] = {**attrs[area], "first_step": axis.first_step}
-        if how.projection is not None:
-            about |= {"projection": how.projection, "seed": how.seed}
+        if (left := how.projections(area)) is not None:
+            about |= {"projection": left, "seed": how.seed}
         if fit is not None and area in fitted:
             about |= {"pca": fitted[area].components, "pca_images": fit.images}
             about["pca_variance_explained"] = fitted[area].variance_explained
