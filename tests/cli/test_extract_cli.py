@@ -1,3 +1,4 @@
+import signal
 import sys
 
 import numpy as np
@@ -147,6 +148,23 @@ def test_no_readable_image(ventral, folder):
         path.write_text("text")
     code, _, err = ventral()
     assert code == 2 and "none of the 3 images" in err
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_is_one_line_and_an_exit_code(ventral, tmp_path, monkeypatch, name, code):
+    forward = vs.Network.forward
+
+    def interrupted(*args, **kwargs):
+        signal.raise_signal(getattr(signal, name))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(vs.Network, "forward", interrupted)
+    given, _, err = ventral(batch_size=2, reduce="mean", steps=5)
+    assert given == code and "Traceback" not in err
+    assert err.splitlines()[-1] == "interrupted after 2 of 3 images; the same request will carry on"
+    monkeypatch.setattr(vs.Network, "forward", forward)
+    given, _, err = ventral(batch_size=2, reduce="mean", steps=5)
+    assert given == 0 and "carrying on after 2 of 3 files" in err
 
 
 def test_interrupted_and_carried_on(ventral, tmp_path, monkeypatch):
