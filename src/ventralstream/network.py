@@ -306,7 +306,7 @@ class Network(Summary, nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: all but the compiled stages, which belong to this process."""
-        return {**super().__getstate__(), "_compiled": {}}
+        return {**super().__getstate__(), "_compiled": {}}  # type: ignore[no-untyped-call]
 
     def count_steps(self, steps: int | None, presentation: Presentation | None = None) -> int:
         """The number of steps to run; VentralError if it is not a positive whole number.

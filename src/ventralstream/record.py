@@ -48,7 +48,7 @@ class Record:
     ) -> None:
         set_ = object.__setattr__  # the class is frozen; this is its constructor
         set_(self, "areas", names := _names(areas))
-        set_(self, "steps", kept := _steps(steps))
+        set_(self, "steps", _steps(steps))
         set_(self, "reduce", reduce)
         set_(self, "of", of)
         if not names:
@@ -56,8 +56,6 @@ class Record:
         for name in names:
             if names.count(name) > 1:
                 raise VentralError(f"the record names area '{name}' twice")
-        if kept == ():
-            raise VentralError("a record needs at least one step; steps=None keeps every step")
         if reduce not in REDUCTIONS:
             raise unknown("reduce", reduce, REDUCTIONS)
         if of not in ("output", "state"):
@@ -74,6 +72,8 @@ class Record:
         Raises:
             VentralError: for an unknown area, a step that is not run, or an area that does not exist at a step.
         """
+        if self.steps == ():
+            raise VentralError("the record names no step; steps=None keeps every step")
         wanted = {}
         for name in self.areas:
             area = spec.area(name)
