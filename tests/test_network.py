@@ -159,7 +159,7 @@ def test_remat_keeps_less_and_gives_the_same_gradients(images) -> None:
 
 
 def test_bad_input_is_one_sentence(net, images) -> None:
-    sentence(lambda: net(images, 0), "steps is 0", "at least 1")
+    sentence(lambda: net(images, 0), "steps is 0", "a whole number from 1")
     sentence(lambda: net(images, 2.5), "steps is 2.5")
     sentence(lambda: net(images[:, :1]), "[3, 1, 32, 32]", "[B, 3, H, W]")
     sentence(lambda: net(images[0]), "[B, 3, H, W]")

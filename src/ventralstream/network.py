@@ -13,10 +13,11 @@ from ventralstream import presentation as presentations
 from ventralstream import readout as readouts
 from ventralstream import unroll
 from ventralstream.area import AreaModule, Transition, traits_of
-from ventralstream.arguments import misfit, nearest, whole
+from ventralstream.arguments import misfit, nearest
+from ventralstream.budget import check_steps
 from ventralstream.errors import VentralError
 from ventralstream.execute import Call, Execution
-from ventralstream.layers.init import initialise
+from ventralstream.layers.init import Allocating, initialise
 from ventralstream.layers.norm import StepNorm
 from ventralstream.output import Decision, NetworkState, Output
 from ventralstream.presentation import Movie, Presentation
@@ -27,6 +28,7 @@ from ventralstream.spec import Connection, NetworkSpec, Shapes
 from ventralstream.stimulus import Stimulus
 from ventralstream.summary import Summary
 from ventralstream.timing import first_steps, remembers
+from ventralstream.values import Count, fit
 
 
 class _Named(nn.Module):
@@ -65,6 +67,15 @@ class Network(Summary, nn.Module):
         self.spec = spec
         shapes = spec.shapes()
         self.first_steps = first_steps(spec)
+        with Allocating():
+            self._build(shapes)
+        self.to(memory_format=torch.channels_last)  # pooling is several times faster so, and no operation slower
+        self._plans = unroll.Plans()
+        self._shapes: unroll.Kept[tuple[int, int], Shapes] = unroll.Kept()
+        self._compiled: dict[tuple[str, Any], Call] = {}
+
+    def _build(self, shapes: Shapes) -> None:
+        spec = self.spec
         self.areas = _Named({a.name: AreaModule(spec, a.name, shapes) for a in spec.areas})
         self.transitions = _Named(
             {str(i): Transition(c, shapes.output[c.source]) for i, c in enumerate(spec.connections) if c.layers}
@@ -74,10 +85,6 @@ class Network(Summary, nn.Module):
         for area in spec.areas:
             if area.cell is not None:
                 self.areas[area.name].cell.start()
-        self.to(memory_format=torch.channels_last)  # pooling is several times faster so, and no operation slower
-        self._plans = unroll.Plans()
-        self._shapes: unroll.Kept[tuple[int, int], Shapes] = unroll.Kept()
-        self._compiled: dict[tuple[str, Any], Call] = {}
 
     def forward(
         self,
@@ -320,7 +327,9 @@ class Network(Summary, nn.Module):
             raise misfit("presentation", presentation, f"a Presentation, such as {example}")
         if steps is None:
             steps = presentation.steps if presentation and presentation.steps else self.spec.steps
-        return whole("steps", steps, least=1)
+        steps = int(fit(steps, Count, "steps"))
+        check_steps(steps, len(self.spec.areas))
+        return steps
 
     def readout_steps(self, readout: Readout, stop: int, start: int = 0) -> range:
         """The steps whose logits a readout needs of steps start..stop-1; VentralError if there are none."""

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 
 import networkx as nx
 
+from ventralstream.budget import check_steps
 from ventralstream.errors import VentralError
 from ventralstream.presentation import Frame, Presentation
 from ventralstream.program import LEAVES, Fate, Instruction, Op, Program, Request, Stage, Traits, Value
@@ -57,6 +58,7 @@ def plan(spec: NetworkSpec, traits: Mapping[Stage, Traits], request: Request) ->
     Raises:
         VentralError: if a wanted output does not exist, or a stage has no parameters for one of the steps.
     """
+    check_steps(request.stop - request.start, len(spec.areas))
     separate = {name for name, _ in request.separate}
     traits = {**traits, **{("separate", name): Traits(pure=False) for name in separate}}
     tracer = _Tracer(spec, traits, request)
