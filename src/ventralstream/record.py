@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ventralstream.arguments import misfit, whole
+from ventralstream.arguments import misfit
 from ventralstream.errors import VentralError, unknown
 from ventralstream.spec import NetworkSpec
+from ventralstream.values import fit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,7 +120,6 @@ def _names(areas: Iterable[str] | str) -> tuple[str, ...]:
 def _steps(steps: Iterable[int] | int | None) -> tuple[int, ...] | None:
     if steps is None:
         return None
-    try:
-        return tuple(whole("a record's step", step) for step in steps)  # type: ignore[union-attr]
-    except TypeError:  # no iterable
-        return (whole("a record's step", steps),)
+    plain = steps.tolist() if hasattr(steps, "tolist") else steps  # arrays and tensors
+    each = plain if isinstance(plain, Iterable) and not isinstance(plain, str) else (plain,)
+    return tuple(fit(step, int, "a record's step") for step in each)
