@@ -115,7 +115,8 @@ def test_without_gradients_steps_stay_shared(images) -> None:
     def separated() -> int:
         net._plans = Plans()
         net(images, record=[vs.Record("conv1"), vs.Record("conv2", reduce="mean")])
-        (program,) = net._plans._made.values()
+        ((_, programs),) = net._plans._known._made.values()
+        (program,) = programs._made.values()
         return sum(value.op == "separate" for value in program.values)
 
     assert separated() == 10

@@ -7,7 +7,7 @@ import torch
 
 import ventralstream as vs
 from ventralstream.program import Request
-from ventralstream.unroll import Plans
+from ventralstream.unroll import Kept, Plans
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +88,11 @@ def test_far_from_the_start_steps_share_a_program_that_speaks_of_its_own_steps(n
     assert "0" in late.summary()
 
 
-def test_few_made_are_kept(net, monkeypatch) -> None:
-    monkeypatch.setattr(Plans, "MOST", 3)
+def test_few_programs_are_kept(net, monkeypatch) -> None:
+    monkeypatch.setattr(Kept, "MOST", 3)
     plans, traits = Plans(), net.traits()
-    for steps in (6, 7, 8, 9, 6):
-        asked = Request(0, steps, vs.Constant(), frozenset({("decoder", steps - 1)}))
-        assert plans.program(net.spec, traits, asked).request == asked
-    assert len(plans._made) == 3
+    for presentation in (vs.Constant(), vs.Flash(1), vs.Flash(2), vs.Flash(3)):
+        for steps in (6, 7, 8, 9, 6):
+            asked = Request(0, steps, presentation, frozenset({("decoder", steps - 1)}))
+            assert plans.program(net.spec, traits, asked).request == asked
+    assert len(plans._known._made) == 3 and all(len(made._made) == 3 for _, made in plans._known._made.values())

@@ -153,13 +153,14 @@ class Program:
     fates: dict[tuple[str, int], Fate]
     stacks: frozenset[tuple[int, ...]] = field(default_factory=frozenset)
 
-    def shifted(self, by: int) -> Program:
-        """The same program for steps that are `by` later: nothing but the steps' names depends on it."""
+    def at(self, request: Request) -> Program:
+        """The same program for a request that differs in its start alone: only the steps' names depend on it."""
+        by = request.start - self.request.start
         if by == 0:
             return self
         return replace(
             self,
-            request=self.request.shifted(by),
+            request=request,
             outputs={(a, t + by): v for (a, t), v in self.outputs.items()},
             states={(a, t + by): v for (a, t), v in self.states.items()},
             fates={(a, t + by): fate for (a, t), fate in self.fates.items()},
