@@ -172,6 +172,8 @@ def test_bad_input_is_one_sentence(net, images) -> None:
     sentence(lambda: net(images, presentation=vs.Masked(on=1, mask=1)), "shows 'mask'", "image")
     sentence(lambda: net(images[:, None], 4, presentation=vs.Movie()), "1 frames", "4 steps")
     sentence(lambda: net(images)["conv3"], "recorded area 'conv3'")
+    sentence(lambda: net(images)[["conv3"]], "a recorded area is ['conv3']", "its name")
+    sentence(lambda: net({"picture": images, 2: images}), "shows 'image'", "['2', 'picture']")
     sentence(lambda: net(torch.randn(1, 3, 32, 32)).__getitem__("x"), "there are none")
     windows, image = vs.create_model("cornet_s", seed=0), torch.randn(1, 3, 64, 64)
     sentence(lambda: windows(image, 3), "3 steps are too few", "step 7")

@@ -85,7 +85,7 @@ def test_far_from_the_start_steps_share_a_program_that_speaks_of_its_own_steps(n
     assert late.values is early.values and late.instructions is early.instructions
     assert early.request == request(100) and late.request == request(1000)
     assert set(late.outputs) == {("decoder", 1000)} and ("conv1", 1000) in late.fates
-    assert "0" in late.summary()
+    assert late.summary() in repr(late) and len(repr(late)) < 500
 
 
 def test_few_programs_are_kept(net, monkeypatch) -> None:

@@ -130,7 +130,7 @@ class Instruction:
 Fate = Literal["computed", "batch-free", "reused", "skipped", "inactive"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Program:
     """What to compute, in order.
 
@@ -179,6 +179,9 @@ class Program:
     def area_steps_planned(self) -> int:
         """(area, step) pairs that are evaluated, those for a batch of one included."""
         return self.count("computed", "batch-free")
+
+    def __repr__(self) -> str:
+        return f"Program of {len(self.instructions)} calls\n{self.summary()}"
 
     def summary(self) -> str:
         """The fate of every area at every step, as text."""
