@@ -1,35 +1,13 @@
-"""Arguments of calls, checked: a wrong one is one sentence that names what was expected."""
+"""The sentence for an argument that is of the wrong kind: what it is, and what was expected."""
 
 from __future__ import annotations
 
 import difflib
-import operator
 from collections.abc import Mapping, Sized
-from typing import Any
 
 from ventralstream.errors import VentralError, printable, shortened
 
 _PLAIN = (str, bytes, int, float, list, tuple, dict, set)
-
-
-def whole(what: str, value: Any, least: int | None = None) -> int:
-    """A whole number of any kind (NumPy's too) as an int.
-
-    Args:
-        what: What it is, for the sentence.
-        value: What was given.
-        least: The smallest that is allowed.
-
-    Raises:
-        VentralError: if it is none, or smaller.
-    """
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or (least is not None and number < least):
-        raise misfit(what, value, "a whole number" + ("" if least is None else f" of at least {least}"))
-    return number
 
 
 def misfit(what: str, value: object, expected: str) -> VentralError:

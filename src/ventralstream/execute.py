@@ -134,8 +134,8 @@ class Execution:
         return parts[0] if len(parts) == 1 else _cat(parts)
 
 
-def _rows(tree: Any) -> int:
-    return _rows(tree[0]) if isinstance(tree, tuple) else int(tree.shape[0])
+def _rows(tree: Any) -> Any:
+    return _rows(tree[0]) if isinstance(tree, tuple) else tree.shape[0]
 
 
 def _map(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
@@ -153,7 +153,8 @@ def _split(tree: Any, count: int) -> list[Any]:
     if isinstance(tree, tuple):
         parts = [_split(x, count) for x in tree]
         return [tuple(part[i] for part in parts) for i in range(count)]
-    return list(tree.chunk(count)) if isinstance(tree, Tensor) else [tree] * count
+    # by sizes: torch.export then knows the parts' of any batch
+    return list(torch.split(tree, [tree.shape[0] // count] * count)) if isinstance(tree, Tensor) else [tree] * count
 
 
 def _cat(trees: list[Any]) -> Any:

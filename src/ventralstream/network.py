@@ -33,6 +33,8 @@ from ventralstream.timing import first_steps, remembers
 from ventralstream.traits import traits_of_area, traits_of_transition
 from ventralstream.values import Count, fit
 
+MOVIE = Movie()
+
 
 class _Named(nn.Module):
     """Modules by name; unlike nn.ModuleDict it takes every name ("keys", "type", ...)."""
@@ -162,7 +164,7 @@ class Network(Summary, nn.Module):
             raise misfit("the frame", frame, f"normalised images [B, {channels}, H, W]")
         area = self.spec.readout_area
         wanted = (start,) if self.spec.area(area).exists(start) else ()
-        request = Request(start, start + 1, Movie(), frozenset((area, t) for t in wanted), carry=True)
+        request = Request(start, start + 1, MOVIE, frozenset((area, t) for t in wanted), carry=True)
         results = unroll.run(self, self.plan(request), frame[:, None], wanted, state=state)
         return results.at(area, start) if wanted else None, results.state(self.spec)
 

@@ -136,7 +136,7 @@ class Instruction:
 Fate = Literal["computed", "batch-free", "reused", "skipped", "inactive"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Program:
     """What to compute, in order.
 
@@ -161,13 +161,14 @@ class Program:
     steps: tuple[int, ...]
     stacks: frozenset[tuple[int, ...]] = field(default_factory=frozenset)
 
-    def shifted(self, by: int) -> Program:
-        """The same program for steps that are `by` later: nothing but the steps' names depends on it."""
+    def at(self, request: Request) -> Program:
+        """The same program for a request that differs in its start alone: only the steps' names depend on it."""
+        by = request.start - self.request.start
         if by == 0:
             return self
         return replace(
             self,
-            request=self.request.shifted(by),
+            request=request,
             outputs={(a, t + by): v for (a, t), v in self.outputs.items()},
             states={(a, t + by): v for (a, t), v in self.states.items()},
             fates={(a, t + by): fate for (a, t), fate in self.fates.items()},
@@ -187,6 +188,9 @@ class Program:
     def area_steps_planned(self) -> int:
         """(area, step) pairs that are evaluated, those for a batch of one included."""
         return self.count("computed", "batch-free")
+
+    def __repr__(self) -> str:
+        return f"Program of {len(self.instructions)} calls\n{self.summary()}"
 
     def summary(self) -> str:
         """The fate of every area at every step, as text."""
