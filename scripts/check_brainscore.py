@@ -354,7 +354,9 @@ def check_same_scores() -> None:
     trials, their_trials = xr.DataArray(**chosen), BehavioralAssembly(**chosen)
     for name in ("I1", "I2n"):
         metric = load_metric(name.lower())
-        same(name, float(behavioural_consistency(answers, trials, name).raw), float(metric(their_answers, their_trials)))
+        same(
+            name, float(behavioural_consistency(answers, trials, name).raw), float(metric(their_answers, their_trials))
+        )
         same(f"{name}'s ceiling", float(behavioural_ceiling(trials, name).value), float(metric.ceiling(their_trials)))
 
     x = random.normal(size=(count, 40)) + 0.3 * truth[:, None]
