@@ -208,9 +208,12 @@ def _of_network(network: Network, images: Stimuli | Path, options: FeatureOption
     ]
     count = len(passes) * (len(images) if isinstance(images, Stimuli) else len(list_images(images)))
     with Progress(f"showing images to {name}", count, "images", every=LINE_EVERY) as progress:
-        shown = network.register_forward_hook(
-            lambda _, __, output: progress.update(min(progress.done + len(output.logits), count - 1))
-        )
+
+        def seen(_: Any, stimuli: tuple[Any, ...], __: Any) -> None:
+            batch = stimuli[0] if not isinstance(stimuli[0], Mapping) else next(iter(stimuli[0].values()))
+            progress.update(min(progress.done + len(batch), count - 1))  # the end is said below, once
+
+        shown = network.register_forward_hook(seen)
         try:
             for some, projection in passes:
                 parts |= features(
