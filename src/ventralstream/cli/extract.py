@@ -9,7 +9,8 @@ import typer
 
 from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
-from ventralstream.errors import VentralError, unknown
+from ventralstream.cli.unfinished import unfinished
+from ventralstream.errors import VentralError, printable, unknown
 
 if TYPE_CHECKING:
     from ventralstream.network import Network
@@ -103,6 +104,8 @@ def _network(model: str, seed: int | None) -> tuple[Network, str]:
     if seed is not None:
         raise VentralError(f"--seed is of fresh weights; '{model}' has its own")
     network = load_network(model)
+    if note := unfinished(model):
+        typer.echo(printable(note), err=True)
     if not (Path(model) / "recipe.json").is_file():  # saved, but not by `ventral train`
         return network, "crop"
 

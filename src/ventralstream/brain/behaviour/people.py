@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import softmax
 
+from ventralstream.arguments import whole
 from ventralstream.arrays import as_column, as_floats
 from ventralstream.assembly import groups_of, numbers_of
 from ventralstream.brain.correlation import mean_of_defined, pearson
@@ -176,6 +177,7 @@ def fit_time_mapping(
         The mapping; NaN with the reason where accuracies do not determine it: the model's (or people's) do not
         change, or fewer than two of people's times fall among its steps.
     """
+    resamples, seed = whole("resamples", resamples, 0), whole("seed", seed, 0)
     if form not in ("absolute", "relative"):
         raise unknown("form", form, ["absolute", "relative"])
     if set(model.dims) != {"presentation", "time_bin"} or people.dims != ("presentation",):

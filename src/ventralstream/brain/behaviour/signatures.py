@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from ventralstream.arguments import whole
 from ventralstream.arrays import as_keys, as_names
 from ventralstream.assembly import in_order, names_of
 from ventralstream.brain.correlation import mean_and_error, mean_of_defined, pearson
@@ -273,8 +274,8 @@ def _own_column(matrix: xr.DataArray) -> tuple[NDArray[Any], NDArray[np.intp]]:
 
 def _halves(trials: xr.DataArray, halvings: int, seed: int) -> Iterator[tuple[xr.DataArray, xr.DataArray]]:
     """Random halves of the trials; the legacy generator, because the published halves are its."""
-    random = np.random.RandomState(seed)
-    for _ in range(halvings):
+    random = np.random.RandomState(whole("seed", seed, 0))
+    for _ in range(whole("halvings", halvings, 1)):
         order = list(range(trials.sizes["presentation"]))
         random.shuffle(order)
         half = len(order) // 2
