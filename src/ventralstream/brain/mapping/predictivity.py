@@ -71,7 +71,7 @@ def predictivity(
             stimulus, or do not vary, are left out and counted in `n`.
         mapping: "pls", "ridge" or "ridge_cv", or one with options of its own, e.g. `PLS(components=10)`.
         over_time: "per_bin" fits a map for each time bin; "shared" fits one map on all pairs of stimulus and time bin,
-            so that dynamics must come from the model (paper A, papers.md A.8).
+            so that dynamics must come from the model (Nayebi et al. 2018, papers.md A.8).
         correction: How to correct for the recordings' noise: a name of `CORRECTIONS`. "half_to_half" and
             "full_to_full" (papers.md A.8) fit 1 + 2 `halvings` maps where the others fit one, need time and memory
             in proportion, and are undefined for neuroids whose maps' predictions are not reliable.

@@ -51,7 +51,9 @@ class Correction:
 CORRECTIONS = {
     c.name: c
     for c in (
-        Correction("raw", "r", "papers.md B.3: the scores of paper B", lambda r, c: r, lambda c: c**0.5),
+        Correction(
+            "raw", "r", "papers.md B.3: the scores of Kubilius, Schrimpf et al. 2019", lambda r, c: r, lambda c: c**0.5
+        ),
         Correction(
             "r_over_ceiling",
             "r / c",
