@@ -24,8 +24,16 @@ def save_network(network: Network, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().contiguous().cpu() for k, v in distinct_tensors(network).items()}
     with replacing(folder / TENSOR_FILE) as part:
-        save_file(tensors, part)
+        save_tensors(tensors, part)
     write_text(folder / SPEC_FILE, network.spec.to_text())
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Writes a safetensors file; OSError if the disk does not take it."""
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        raise OSError(f"cannot write '{path}': {error}") from None
 
 
 def distinct_tensors(network: Network) -> dict[str, Tensor]:
