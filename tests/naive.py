@@ -8,8 +8,12 @@ from ventralstream.area import Run
 from ventralstream.spec import IMAGE, drive_inputs, feedback_inputs
 
 
-def unroll(net, frames, start=0, past=None):
-    """(outputs {(area, step): tensor}, states {(area, step): tensors}); `past` is such a pair to carry on from."""
+def unroll(net, frames, start=0, past=None, added=None):
+    """(outputs {(area, step): tensor}, states {(area, step): tensors}); `past` is such a pair to carry on from.
+
+    What `added` has at an (area, step) is added to that output, for gradients with respect to it.
+    """
+    added = added or {}
     spec, batch = net.spec, frames[0].shape[0]
     run = Run(net.shapes(*frames[0].shape[-2:]), frames[0])
     outputs, states = past or ({}, {})
@@ -32,7 +36,7 @@ def unroll(net, frames, start=0, past=None):
             if t < area.start:
                 continue
             if not area.active(t):
-                outputs[name, t] = outputs[name, t - 1]
+                outputs[name, t] = outputs[name, t - 1] + added.get((name, t), 0)
                 continue
             count = t - area.start
             arrived = [arriving(i, c, t, count) for i, c in drive_inputs(spec, name)]
@@ -47,7 +51,8 @@ def unroll(net, frames, start=0, past=None):
                 if count == 0:
                     state = module.cell.init_state(batch, run.shapes.drive[name], frames[0])
                 last, states[name, t] = module.update(count, parts, None if into_drive else feedback, state)
-            outputs[name, t] = module.output(count, last, raw).expand(batch, *run.shapes.output[name])
+            output = module.output(count, last, raw).expand(batch, *run.shapes.output[name])
+            outputs[name, t] = output + added.get((name, t), 0)
     return outputs, states
 
 

@@ -88,10 +88,10 @@ def test_far_from_the_start_steps_share_a_program_that_speaks_of_its_own_steps(n
     assert "0" in late.summary()
 
 
-def test_few_programs_are_kept(net, monkeypatch) -> None:
-    monkeypatch.setattr(Plans, "KEPT", 3)
+def test_few_made_are_kept(net, monkeypatch) -> None:
+    monkeypatch.setattr(Plans, "MOST", 3)
     plans, traits = Plans(), net.traits()
     for steps in (6, 7, 8, 9, 6):
         asked = Request(0, steps, vs.Constant(), frozenset({("decoder", steps - 1)}))
         assert plans.program(net.spec, traits, asked).request == asked
-    assert len(plans._programs) == 3
+    assert len(plans._made) == 3

@@ -65,7 +65,7 @@ class AreaModule(nn.Module):
     def feedback(self, step: int, run: Run, *returned: Tensor | None) -> Tensor:
         """Resizes and concatenates the feedback, and applies the cell's path for it."""
         assert self.cell is not None
-        size = run.shapes.combined[self.spec.name][1:]
+        size = run.shapes.drive[self.spec.name][1:]
         resized = [
             None if x is None else resize(x, size, c.resize) for x, c in zip(returned, self.feedbacks, strict=True)
         ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ventralstream.arguments import misfit
 from ventralstream.errors import VentralError
 from ventralstream.network import Network
 from ventralstream.readout import PerStep, Readout
@@ -74,13 +75,14 @@ class StepCounts:
     def __init__(self, network: Network, steps: int | None = None, readout: Readout | None = None) -> None:
         self.network = network
         self.readout = readout or network.spec.readout
-        self.stop = network.spec.steps if steps is None else steps
+        self.stop = network.count_steps(steps)
         self.steps: tuple[int, ...] = ()
         self.counts = torch.zeros(0, dtype=torch.long)
 
     @torch.no_grad()
     def add(self, images: Tensor, labels: Tensor) -> None:
         """Runs the network, in the mode it is in, on images [B, C, H, W] of classes `labels` [B]."""
+        _check_labels(images, labels)
         out = self.network(images, self.stop, readout=PerStep())
         wanted = self.readout.steps(out.steps[0], self.stop)
         decision = self.readout.decide(out.logits[:, [i for i, t in enumerate(out.steps) if t in wanted]])
@@ -97,8 +99,8 @@ class StepCounts:
         Raises:
             VentralError: if no image was counted, or the network gave logits that are not finite.
         """
-        _refuse_none(self.counts)
-        *right, decision, images, broken = self.counts.tolist()
+        *right, decision, images, broken = self.counts.tolist() or (0, 0, 0)
+        _refuse_none(images)
         if broken:
             raise VentralError(
                 f"the logits of {broken} of {images} images are not finite: the network's weights or activations"
@@ -144,12 +146,13 @@ def early_exit(network: Network, batches: Batches, threshold: float, steps: int 
     right, when, confident, finite = [], [], [], []
     with evaluating(network):
         for images, labels in batches:
+            _check_labels(images, labels)
             decision = network.decide(images, threshold, steps)
             right.append((decision.logits.argmax(-1) == labels).cpu())
             when.append(decision.step.cpu())
             confident.append(decision.confident.cpu())
             finite.append(decision.logits.isfinite().all().cpu())
-    _refuse_none(when)
+    _refuse_none(sum(map(len, when)))
     if not all(finite):
         raise VentralError("the network gives logits that are not finite: its weights or activations are too large")
     at = torch.cat(when)
@@ -166,17 +169,23 @@ def early_exit(network: Network, batches: Batches, threshold: float, steps: int 
     )
 
 
-def _refuse_none(counted: Sized) -> None:
-    if not len(counted):
-        raise VentralError("there is no image to measure the accuracy on; expected at least one")
+def _check_labels(images: Tensor, labels: Tensor) -> None:
+    if not isinstance(labels, Tensor) or labels.shape != images.shape[:1]:
+        raise misfit("labels", labels, f"a tensor of the classes of {len(images)} images")
+
+
+def _refuse_none(images: int) -> None:
+    if not images:
+        raise VentralError("there are no images to measure the accuracy on; expected at least one")
 
 
 @contextmanager
 def evaluating(network: Network) -> Iterator[None]:
-    """Puts a network into evaluation mode, and back into the mode it was in."""
-    training = network.training
+    """Puts a network into evaluation mode, and every module of it back into the mode it was in."""
+    training = [module for module in network.modules() if module.training]
     network.eval()
     try:
         yield
     finally:
-        network.train(training)
+        for module in training:
+            module.training = True

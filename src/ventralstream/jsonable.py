@@ -1,18 +1,20 @@
 """Frozen, typed, JSON-able values: the base of every spec.
 
-A spec is a frozen dataclass registered under a tag. Its fields are checked against their annotations when it is made,
-so that a wrong type or a misspelt choice is one sentence there and not a traceback deep inside torch.
+A spec is a frozen dataclass registered under a tag. Its fields are checked against their annotations when it is made
+(`ventralstream.values`), so that a wrong type, a number out of range or a misspelt choice is one sentence there and
+not a traceback deep inside torch.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import types
+import json
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 from ventralstream.errors import VentralError, unknown
+from ventralstream.values import fit, shown
 
 S = TypeVar("S", bound="type[Spec]")
 _TAGS: dict[str, type[Spec]] = {}
@@ -34,8 +36,10 @@ def tagged(tag: str) -> Callable[[S], S]:
 
 def spec_class(tag: str) -> type[Spec]:
     """The spec class registered under a tag."""
+    if not isinstance(tag, str):
+        raise VentralError(f"the type of a spec is {shown(tag)}; expected a name")
     if tag not in _TAGS:
-        raise unknown("spec type", tag, _TAGS)
+        raise unknown("spec type", shown(tag).strip("'"), _TAGS)
     return _TAGS[tag]
 
 
@@ -51,10 +55,12 @@ class Spec:
     tag: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        for name, hint in _hints(type(self)).items():
+        owner = f" of '{self.tag or type(self).__name__}'"
+        for name, hint in hints(type(self)).items():
             value = getattr(self, name)
-            if not _fits(value, hint):
-                raise VentralError(_misfit(self.tag or type(self).__name__, name, value, hint))
+            fitted = fit(value, hint, name, owner)
+            if fitted is not value:
+                object.__setattr__(self, name, fitted)  # the class is frozen; this is a part of its making
         self.check()
 
     def check(self) -> None:
@@ -73,19 +79,46 @@ class Spec:
         return {"type": self.tag} | {f.name: _encode(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
 
+def parse_json(text: str, what: str) -> Any:
+    """Reads JSON strictly: no key twice in one place, and no numbers that JSON does not have (NaN, Infinity).
+
+    Args:
+        text: The text.
+        what: What it is, for the message ("the network spec").
+
+    Raises:
+        VentralError: it is not valid JSON, or is nested too deeply to be read.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"the key {shown(twice)} is there twice in one place")
+        return found
+
+    def no_number(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not a number that JSON has")
+
+    try:
+        return json.loads(text, object_pairs_hook=once, parse_constant=no_number)
+    except ValueError as error:
+        raise VentralError(f"{what} is not valid JSON: {error}") from None
+    except (RecursionError, MemoryError):
+        raise VentralError(f"{what} is not valid: its JSON is nested too deeply, or too large, to be read") from None
+
+
 def from_json(data: Any) -> Any:
     """Rebuilds what `Spec.to_json` wrote; the inverse is exact.
 
     Raises:
         VentralError: for an unknown type or field (naming the nearest valid one), or a value of the wrong type.
     """
-    if isinstance(data, Mapping):
-        if "type" not in data:
-            raise VentralError(f"a spec needs the key 'type'; found only {sorted(data)}")
-        return make(spec_class(data["type"]), {k: from_json(v) for k, v in data.items() if k != "type"})
-    if isinstance(data, list):
-        return tuple(from_json(v) for v in data)
-    return data
+    try:
+        return _decode(data)
+    except (RecursionError, MemoryError):
+        raise VentralError("the spec is nested too deeply, or too large, to be read") from None
 
 
 def make(cls: type[Spec], options: Mapping[str, Any]) -> Any:
@@ -93,12 +126,30 @@ def make(cls: type[Spec], options: Mapping[str, Any]) -> Any:
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for key in options:
         if key not in fields:
-            raise unknown("option", key, fields, f" of '{cls.tag}'")
+            raise unknown("option", shown(key).strip("'"), fields, f" of '{cls.tag}'")
     for name, field in fields.items():
         has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
         if name not in options and not has_default:
             raise VentralError(f"'{cls.tag}' needs the option '{name}'")
     return cls(**options)
+
+
+def hints(cls: type[Spec]) -> dict[str, Any]:
+    """The annotations of a spec's fields, ranges included."""
+    if cls not in _HINTS:
+        found = typing.get_type_hints(cls, include_extras=True)
+        _HINTS[cls] = {f.name: found[f.name] for f in dataclasses.fields(cls)}
+    return _HINTS[cls]
+
+
+def _decode(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        if "type" not in data:
+            raise VentralError(f"a spec needs the key 'type'; found only {shown(sorted(map(str, data)))}")
+        return make(spec_class(data["type"]), {k: _decode(v) for k, v in data.items() if k != "type"})
+    if isinstance(data, list):
+        return tuple(_decode(v) for v in data)
+    return data
 
 
 def _encode(value: Any) -> Any:
@@ -107,45 +158,3 @@ def _encode(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_encode(v) for v in value]
     return value
-
-
-def _hints(cls: type[Spec]) -> dict[str, Any]:
-    if cls not in _HINTS:
-        hints = typing.get_type_hints(cls)
-        _HINTS[cls] = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
-    return _HINTS[cls]
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return True
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, arg) for arg in args)
-    if origin is Literal:
-        return any(value == arg and type(value) is type(arg) for arg in args)
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        if len(args) == 2 and args[1] is Ellipsis:
-            return all(_fits(v, args[0]) for v in value)
-        return len(value) == len(args) and all(_fits(v, a) for v, a in zip(value, args, strict=True))
-    if hint is None or hint is type(None):
-        return value is None
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _misfit(owner: str, name: str, value: Any, hint: Any) -> str:
-    choices = [a for h in (hint, *typing.get_args(hint)) for a in _choices(h)]
-    if choices and isinstance(value, str):
-        return str(unknown(f"{name} of '{owner}'", value, choices))
-    wanted = " or ".join(repr(c) for c in choices) if choices else str(getattr(hint, "__name__", hint))
-    return f"the option '{name}' of '{owner}' is {value!r}; expected {wanted}"
-
-
-def _choices(hint: Any) -> tuple[Any, ...]:
-    return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import types
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from ventralstream import presentation as presentations
+from ventralstream import readout as readouts
 from ventralstream import unroll
 from ventralstream.area import AreaModule, Transition, traits_of
+from ventralstream.arguments import misfit, nearest
+from ventralstream.budget import check_steps
 from ventralstream.errors import VentralError
 from ventralstream.execute import Call, Execution
-from ventralstream.layers.init import initialise
+from ventralstream.layers.init import Allocating, initialise
 from ventralstream.layers.norm import StepNorm
 from ventralstream.output import Decision, NetworkState, Output
 from ventralstream.presentation import Movie, Presentation
@@ -21,7 +26,9 @@ from ventralstream.readout import Readout, Threshold
 from ventralstream.record import Record
 from ventralstream.spec import Connection, NetworkSpec, Shapes
 from ventralstream.stimulus import Stimulus
+from ventralstream.summary import Summary
 from ventralstream.timing import first_steps, remembers
+from ventralstream.values import Count, fit
 
 
 class _Named(nn.Module):
@@ -38,11 +45,12 @@ class _Named(nn.Module):
         return name in self._modules
 
 
-class Network(nn.Module):
+class Network(Summary, nn.Module):
     """A network built from its spec.
 
     Images are given normalised (`spec.mean`, `spec.std`), [B, C, H, W]; any size works. A presentation with a mask
-    takes `{"image": images, "mask": masks}`, a movie [B, T, C, H, W].
+    takes `{"image": images, "mask": masks}`, a movie [B, T, C, H, W]. Tensors of any floating-point type and NumPy
+    arrays are taken in the network's own type.
 
     Attributes:
         spec: Its spec.
@@ -59,6 +67,15 @@ class Network(nn.Module):
         self.spec = spec
         shapes = spec.shapes()
         self.first_steps = first_steps(spec)
+        with Allocating():
+            self._build(shapes)
+        self.to(memory_format=torch.channels_last)  # pooling is several times faster so, and no operation slower
+        self._plans = unroll.Plans()
+        self._shapes: unroll.Kept[tuple[int, int], Shapes] = unroll.Kept()
+        self._compiled: dict[tuple[str, Any], Call] = {}
+
+    def _build(self, shapes: Shapes) -> None:
+        spec = self.spec
         self.areas = _Named({a.name: AreaModule(spec, a.name, shapes) for a in spec.areas})
         self.transitions = _Named(
             {str(i): Transition(c, shapes.output[c.source]) for i, c in enumerate(spec.connections) if c.layers}
@@ -68,10 +85,6 @@ class Network(nn.Module):
         for area in spec.areas:
             if area.cell is not None:
                 self.areas[area.name].cell.start()
-        self.to(memory_format=torch.channels_last)  # pooling is several times faster so, and no operation slower
-        self._plans = unroll.Plans()
-        self._shapes: dict[tuple[int, int], Shapes] = {}
-        self._compiled: dict[tuple[str, Any], Call] = {}
 
     def forward(
         self,
@@ -101,22 +114,26 @@ class Network(nn.Module):
         Raises:
             VentralError: for input that cannot be run, in one sentence.
         """
-        start = state.step if state else 0
+        start = _start(state)
         stop = start + self.count_steps(steps, presentation)
         if readout == "own":
             readout = self.spec.readout
+        if not isinstance(readout, (Readout, types.NoneType)):
+            example = nearest(readout, readouts.examples(), "last")
+            raise misfit("readout", readout, f"a Readout, such as {example}, 'own' or None")
         wanted = tuple(self.readout_steps(readout, stop, start)) if readout else ()
-        records = (record,) if isinstance(record, Record) else tuple(record or ())
+        records = _records(record)
         recorded = [(r, r.resolve(self.spec, start, stop)) for r in records]
         if not (wanted or recorded or return_state):
             raise VentralError("nothing is asked for: give a readout, a record or return_state=True")
-        pairs = [(r.of, (a, t)) for r, areas in recorded for a, ts in areas.items() for t in ts]
+        pairs = [(r, (a, t)) for r, areas in recorded for a, ts in areas.items() for t in ts]
         request = Request(
             start,
             stop,
             presentation or self.spec.presentation,
-            frozenset([pair for of, pair in pairs if of == "output"] + [(self.spec.readout_area, t) for t in wanted]),
-            frozenset(pair for of, pair in pairs if of == "state"),
+            frozenset([pair for r, pair in pairs if r.of == "output"] + [(self.spec.readout_area, t) for t in wanted]),
+            frozenset(pair for r, pair in pairs if r.of == "state"),
+            frozenset(pair for r, pair in pairs if r.is_on_path and self._differentiates(stimulus)),
             carry=return_state,
         )
         results = unroll.run(self, self.plan(request), stimulus, wanted, recorded, state, remat)
@@ -137,12 +154,13 @@ class Network(nn.Module):
 
         The logits are None while the readout area is not active yet (networks with windows).
         """
-        start = state.step if state else 0
+        start = _start(state)
+        channels = self.spec.input_shape[0]
+        if getattr(frame, "ndim", None) != 4 or frame.shape[1] != channels:
+            raise misfit("the frame", frame, f"normalised images [B, {channels}, H, W]")
         area = self.spec.readout_area
         wanted = (start,) if self.spec.area(area).exists(start) else ()
         request = Request(start, start + 1, Movie(), frozenset((area, t) for t in wanted), carry=True)
-        if frame.dim() != 4:
-            raise VentralError(f"a frame has shape {list(frame.shape)}; expected [B, C, H, W]")
         results = unroll.run(self, self.plan(request), frame[:, None], wanted, state=state)
         return results.at(area, start) if wanted else None, results.state(self.spec)
 
@@ -245,15 +263,33 @@ class Network(nn.Module):
                 traits["transit", i] = traits_of(self.transitions[str(i)])
         return traits
 
+    def _summary(self) -> tuple[str, list[tuple[str, ...]]]:
+        spec, shapes = self.spec, self.spec.shapes()
+        rows: list[tuple[str, ...]] = []
+        for area in spec.areas:
+            cell = f"{area.cell.tag} cell" if area.cell else "no cell"
+            back = {"feedback": " (feedback)", "lateral": " (lateral)", "skip": " (skip)"}
+            sources = ", ".join(f"{c.source}{back.get(c.kind, '')}" for _, c in spec.inputs(area.name))
+            rows.append((area.name, str(list(shapes.output[area.name])), cell, f"from {sources}"))
+        parameters = sum(p.numel() for p in self.parameters())
+        extra = self.extra_repr()
+        title = (
+            f"{type(self).__name__} {spec.name!r}: {spec.steps} steps of {spec.dt_ms:g} ms, images"
+            f" {list(spec.input_shape)}, {parameters:,} parameters{f', {extra}' if extra else ''}"
+        )
+        return title, rows
+
+    def _differentiates(self, stimulus: Stimulus) -> bool:
+        given = stimulus.values() if isinstance(stimulus, Mapping) else (stimulus,)
+        return torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in (*given, *self.parameters()))
+
     def times_ms(self, steps: Iterable[int]) -> tuple[float, ...]:
         """The times of steps."""
         return unroll.times_ms(self.spec, steps)
 
     def shapes(self, height: int, width: int) -> Shapes:
         """Every area's shapes for that input size."""
-        if (height, width) not in self._shapes:
-            self._shapes[height, width] = self.spec.shapes((height, width))
-        return self._shapes[height, width]
+        return self._shapes.get((height, width), lambda: self.spec.shapes((height, width)))
 
     def compile(self, **options: Any) -> None:
         """Compiles the stages with torch.compile (not the unroll, whose graph would grow with the steps).
@@ -277,7 +313,7 @@ class Network(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: all but the compiled stages, which belong to this process."""
-        return {**self.__dict__, "_compiled": {}}
+        return {**super().__getstate__(), "_compiled": {}}  # type: ignore[no-untyped-call]
 
     def count_steps(self, steps: int | None, presentation: Presentation | None = None) -> int:
         """The number of steps to run; VentralError if it is not a positive whole number.
@@ -286,10 +322,13 @@ class Network(nn.Module):
             steps: What was asked for.
             presentation: What was asked for; where `steps` is None it may say how long it is. Else the spec does.
         """
+        if not isinstance(presentation, (Presentation, types.NoneType)):
+            example = nearest(presentation, presentations.EXAMPLES, "flash")
+            raise misfit("presentation", presentation, f"a Presentation, such as {example}")
         if steps is None:
             steps = presentation.steps if presentation and presentation.steps else self.spec.steps
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise VentralError(f"steps is {steps!r}; expected a whole number of at least 1")
+        steps = int(fit(steps, Count, "steps"))
+        check_steps(steps, len(self.spec.areas))
         return steps
 
     def readout_steps(self, readout: Readout, stop: int, start: int = 0) -> range:
@@ -302,6 +341,20 @@ class Network(nn.Module):
             )
         steps = readout.steps(self.first_steps[area.name], stop)
         return range(max(steps.start, area.start, start), steps.stop)
+
+
+def _start(state: NetworkState | None) -> int:
+    if not isinstance(state, (NetworkState, types.NoneType)):
+        raise misfit("state", state, "a NetworkState, the state of an earlier output")
+    return state.step if state else 0
+
+
+def _records(record: Record | Sequence[Record] | None) -> tuple[Record, ...]:
+    records = record if isinstance(record, (list, tuple)) else () if record is None else (record,)
+    for one in records:
+        if not isinstance(one, Record):
+            raise misfit("record", record, "a Record, such as vs.Record(['V1', 'IT']), or several of them")
+    return tuple(records)
 
 
 def share_weights(network: Network, spec: NetworkSpec) -> None:

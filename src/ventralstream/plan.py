@@ -21,6 +21,7 @@ from collections.abc import Mapping
 
 import networkx as nx
 
+from ventralstream.budget import check_steps
 from ventralstream.errors import VentralError
 from ventralstream.presentation import Frame, Presentation
 from ventralstream.program import LEAVES, Fate, Instruction, Op, Program, Request, Stage, Traits, Value
@@ -57,6 +58,9 @@ def plan(spec: NetworkSpec, traits: Mapping[Stage, Traits], request: Request) ->
     Raises:
         VentralError: if a wanted output does not exist, or a stage has no parameters for one of the steps.
     """
+    check_steps(request.stop - request.start, len(spec.areas))
+    separate = {name for name, _ in request.separate}
+    traits = {**traits, **{("separate", name): Traits(pure=False) for name in separate}}
     tracer = _Tracer(spec, traits, request)
     tracer.run()
     outputs = {(name, step): tracer.wanted_output(name, step) for name, step in sorted(request.outputs)}
@@ -113,8 +117,8 @@ class _Tracer:
                 elif area.exists(step):
                     held = self.output(area.name, step - 1)
                     assert held is not None
-                    self.outputs[area.name, step] = held
                     self.cells[area.name, step] = (held,)
+                    self.outputs[area.name, step] = self._separated(area.name, step, held)
 
     def _active(
         self,
@@ -142,8 +146,13 @@ class _Tracer:
             made.append(last)
         needs_raw = any(layer.tag == "add_input" for layer in area.output)
         output = self._stage("output", name, count, (last, drive if needs_raw else None))
-        self.outputs[name, step] = output
         self.cells[name, step] = (*made, output)
+        self.outputs[name, step] = self._separated(name, step, output)
+
+    def _separated(self, name: str, step: int, output: int) -> int:
+        if (name, step) not in self.request.separate:
+            return output
+        return self._stage("separate", name, 0, (output,))
 
     def _arrival(self, index: int, c: Connection, step: int, count: int, made: list[int]) -> int | None:
         if not c.arrives_at(count):

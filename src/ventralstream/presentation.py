@@ -12,8 +12,18 @@ from typing import Literal
 
 from ventralstream.errors import VentralError
 from ventralstream.jsonable import Spec, tagged
+from ventralstream.values import Count, Natural, Real, checked
 
 Shown = Literal["image", "mask", "movie", "blank"]
+
+
+EXAMPLES = {
+    "constant": "vs.Constant()",
+    "flash": "vs.Flash(on=10)",
+    "masked": "vs.Masked(on=3, mask=10)",
+    "movie": "vs.Movie()",
+    "neural": "vs.Neural()",
+}
 
 
 @dataclass(frozen=True)
@@ -45,13 +55,9 @@ class Segment(Spec):
     """
 
     shows: Shown
-    steps: int | None = None
-    value: float = 0.5
+    steps: Count | None = None
+    value: Real = 0.5
     space: Literal["normalised", "pixels"] = "normalised"
-
-    def check(self) -> None:
-        if self.steps is not None and self.steps < 1:
-            raise VentralError(f"a segment lasts at least 1 step; got {self.steps}")
 
 
 @tagged("presentation")
@@ -65,13 +71,11 @@ class Presentation(Spec):
     """
 
     segments: tuple[Segment, ...]
-    steps: int | None = None
+    steps: Count | None = None
 
     def check(self) -> None:
         if not self.segments:
             raise VentralError("a presentation needs at least one segment")
-        if self.steps is not None and self.steps < 1:
-            raise VentralError(f"a presentation runs for at least 1 step; got {self.steps}")
         if any(s.steps is None for s in self.segments[:-1]):
             raise VentralError("only the last segment of a presentation may go on for ever")
         if self.segments[-1].steps is not None:
@@ -83,6 +87,25 @@ class Presentation(Spec):
     def is_movie(self) -> bool:
         """Whether each step has a frame of its own."""
         return any(s.shows == "movie" for s in self.segments)
+
+    @property
+    def shows_image(self) -> bool:
+        """Whether the image (or the movie) is ever shown."""
+        return any(s.shows in ("image", "movie") for s in self.segments)
+
+    @property
+    def onset(self) -> int:
+        """The first step that shows the image (or the movie); times from stimulus onset count from it.
+
+        Raises:
+            VentralError: It is never shown.
+        """
+        begin = 0
+        for segment in self.segments:
+            if segment.shows in ("image", "movie"):
+                return begin
+            begin += segment.steps or 0
+        raise VentralError("the presentation never shows the image")
 
     @property
     def last_change(self) -> int:
@@ -108,8 +131,9 @@ def Constant() -> Presentation:
     return Presentation((Segment("image"),))
 
 
+@checked
 def Flash(
-    on: int, before: int = 0, blank: float = 0.5, space: Literal["normalised", "pixels"] = "normalised"
+    on: Count, before: Natural = 0, blank: Real = 0.5, space: Literal["normalised", "pixels"] = "normalised"
 ) -> Presentation:
     """The image for `on` steps, after `before` steps of blank, then the blank for ever.
 
@@ -120,11 +144,12 @@ def Flash(
     return Presentation((*lead, Segment("image", on), empty))
 
 
+@checked
 def Masked(
-    on: int,
-    mask: int,
-    gap: int = 0,
-    blank: float = 0.5,
+    on: Count,
+    mask: Count,
+    gap: Natural = 0,
+    blank: Real = 0.5,
     space: Literal["normalised", "pixels"] = "normalised",
 ) -> Presentation:
     """Backward masking: the image for `on` steps, a blank for `gap`, the mask for `mask`, then the blank.

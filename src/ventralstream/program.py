@@ -19,6 +19,7 @@ Op = Literal[
     "update",
     "emit",
     "output",
+    "separate",
 ]
 LEAVES = ("frame", "zeros", "init", "carried", "carried_state")
 Stage = tuple[str, str | int]  # ("drive" | "feedback" | "update" | "output", area) or ("transit", connection index)
@@ -52,6 +53,8 @@ class Request:
         presentation: What is shown.
         outputs: (area, step) pairs whose output is wanted.
         states: (area, step) pairs whose cell state is wanted.
+        separate: (area, step) pairs whose output is a value of its own, for the whole batch, also where it equals
+            another's: the gradient with respect to it is then that step's.
         carry: Whether the state after the last step is wanted.
         stream: Keeps the order of time and stacks nothing, so that results come as soon as they can.
         naive: Plans nothing: every area at every step. For comparison and counting only.
@@ -62,6 +65,7 @@ class Request:
     presentation: Presentation
     outputs: frozenset[tuple[str, int]] = frozenset()
     states: frozenset[tuple[str, int]] = frozenset()
+    separate: frozenset[tuple[str, int]] = frozenset()
     carry: bool = False
     stream: bool = False
     naive: bool = False
@@ -74,6 +78,7 @@ class Request:
             stop=self.stop + by,
             outputs=frozenset((a, t + by) for a, t in self.outputs),
             states=frozenset((a, t + by) for a, t in self.states),
+            separate=frozenset((a, t + by) for a, t in self.separate),
         )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ventralstream.errors import VentralError
-from ventralstream.jsonable import Spec, tagged
+from ventralstream.jsonable import Spec, spec_class, tagged, tags
+from ventralstream.values import Amount, Natural, Probability
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,11 +39,7 @@ class Readout(Spec):
 class _Windowed(Readout):
     """A readout over the steps from `start` on; None starts with the first step that the image drives."""
 
-    start: int | None = None
-
-    def check(self) -> None:
-        if self.start is not None and self.start < 0:
-            raise VentralError(f"a readout starts at step 0 or later; got {self.start}")
+    start: Natural | None = None
 
     def steps(self, first: int, stop: int) -> range:
         start = first if self.start is None else self.start
@@ -101,7 +97,7 @@ class Mean(_Windowed):
 class ClassWeighted(_Windowed):
     """Each class's mean over time, weighted by the softmax over time of `beta` times that class's logits."""
 
-    beta: float = 1.0
+    beta: Amount = 1.0
 
     def choose(self, logits: Tensor) -> Tensor:
         return Last().choose(logits)
@@ -114,7 +110,7 @@ class ClassWeighted(_Windowed):
 class _Confident(_Windowed):
     """A readout that compares confidences: the largest softmax probability of `beta` times the logits."""
 
-    beta: float = 1.0
+    beta: Amount = 1.0
 
     def confidence(self, logits: Tensor) -> Tensor:
         """The largest class probability of each step: `logits` [..., K] to [...]."""
@@ -135,7 +131,7 @@ class MaxConfidence(_Confident):
 class ConfidenceWeighted(_Confident):
     """The mean over time, weighted by the softmax over time of `time_beta` times each step's confidence."""
 
-    time_beta: float = 1.0
+    time_beta: Amount = 1.0
 
     def choose(self, logits: Tensor) -> Tensor:
         return Last().choose(logits)
@@ -169,14 +165,14 @@ class ClassPeak(_Confident):
 class Threshold(_Confident):
     """The logits of the first step as confident as `threshold`; the most confident one if none is ("dthresh")."""
 
-    threshold: float = 0.9
-
-    def check(self) -> None:
-        super().check()
-        if not 0 <= self.threshold <= 1:
-            raise VentralError(f"the threshold is a probability between 0 and 1; got {self.threshold}")
+    threshold: Probability = 0.9
 
     def choose(self, logits: Tensor) -> Tensor:
         confidence = self.confidence(logits)
         crossed = confidence >= self.threshold
         return crossed.int().argmax(1).where(crossed.any(1), confidence.argmax(1))
+
+
+def examples() -> dict[str, str]:
+    """How each readout is made, by its name."""
+    return {tag: f"vs.{spec_class(tag).__name__}()" for tag in tags(Readout)}

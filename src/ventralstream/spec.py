@@ -6,16 +6,34 @@ import graphlib
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from ventralstream.budget import check_copies, check_steps
 from ventralstream.errors import VentralError, unknown
-from ventralstream.jsonable import Spec, from_json, tagged
-from ventralstream.layers.specs import AddInput, Layer, Shape, sequence_shape
+from ventralstream.jsonable import Spec, from_json, parse_json, tagged
+from ventralstream.layers.specs import AddInput, Layer, Shape
 from ventralstream.presentation import Constant, Presentation
 from ventralstream.readout import Last, Readout
+from ventralstream.shapes import Shapes, drive_inputs, feedback_inputs, infer_shapes, takes_feedback
+from ventralstream.values import Channels, Count, Natural, Pixels, Positive, Real, Spread, Within, shown
 
 if TYPE_CHECKING:
     from ventralstream.cells.base import Cell
+
+__all__ = [
+    "CONSTANT",
+    "IMAGE",
+    "Area",
+    "CellSpec",
+    "Connection",
+    "NetworkSpec",
+    "Shapes",
+    "drive_inputs",
+    "feedback_inputs",
+    "rename_areas",
+    "spec_from_json",
+    "takes_feedback",
+]
 
 IMAGE = "image"  # the source whose output is the frame shown at each step
 CONSTANT, LAST = Constant(), Last()
@@ -27,7 +45,11 @@ class CellSpec(Spec):
     """Base of the cells' options (one file each in `ventralstream.cells`)."""
 
     def output_shape(self, shape: Shape) -> Shape:
-        """The shape of the cell's output, for what the drive's layers give it."""
+        """The shape of the cell's output, for what the drive's layers give it.
+
+        Raises:
+            VentralError: the cell cannot be applied to that shape (`layers.specs.spatial` is for those that need maps).
+        """
         return shape
 
     def build(self, shape: Shape, raw_shape: Shape, feedback_channels: int) -> Cell:
@@ -49,6 +71,16 @@ class CellSpec(Spec):
     def remembers(self) -> bool:
         """Whether the cell's output can depend on its state."""
         return True
+
+    @property
+    def adds_raw(self) -> bool:
+        """Whether the cell adds the area's own input to what the drive's layers give: their sizes must agree then."""
+        return False
+
+    @property
+    def copies(self) -> int:
+        """Sets of parameters that the cell has one of for each of its first steps; 1 if all steps share one."""
+        return 1
 
     @property
     def feedback_entry(self) -> Literal["none", "drive", "update"]:
@@ -81,7 +113,7 @@ class Area(Spec):
     cell: CellSpec | None = None
     output: tuple[Layer, ...] = ()
     combine: Literal["concat", "add", "multiply"] = "concat"
-    window: tuple[int, int | None] | None = None
+    window: tuple[Natural, Count | None] | None = None
 
     def check(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name == IMAGE:
@@ -90,7 +122,7 @@ class Area(Spec):
             )
         if self.window is not None:
             start, stop = self.window
-            if start < 0 or (stop is not None and stop <= start):
+            if stop is not None and stop <= start:
                 raise VentralError(f"the window of area '{self.name}' is {self.window}; expected 0 <= start < stop")
         if any(isinstance(layer, AddInput) for layer in self.drive):
             raise VentralError(f"area '{self.name}' has 'add_input' in its drive; it belongs to the output")
@@ -139,22 +171,20 @@ class Connection(Spec):
     source: str
     target: str
     kind: Literal["feedforward", "skip", "lateral", "feedback"] = "feedforward"
-    delay: int = 1
+    delay: Annotated[int, Within(0, 1000)] = 1  # a state carries as many outputs
     layers: tuple[Layer, ...] = ()
     residual: bool = False
-    per_step: int = 0
+    per_step: Natural = 0
     shared: str = ""
-    arrives: tuple[int, int | None] = (0, None)
+    arrives: tuple[Natural, Count | None] = (0, None)
     resize: Literal["bilinear", "bilinear_half", "nearest"] = "bilinear"
 
     def check(self) -> None:
-        if self.delay < 0:
-            raise VentralError(f"the delay of connection {self} is {self.delay}; expected 0 or more")
         start, stop = self.arrives
-        if start < 0 or (stop is not None and stop <= start):
+        if stop is not None and stop <= start:
             raise VentralError(f"connection {self} arrives in {self.arrives}; expected 0 <= start < stop")
-        if self.per_step < 0 or (not self.layers and (self.per_step or self.shared)):
-            raise VentralError(f"connection {self} needs layers for per_step or shared, and per_step >= 0")
+        if not self.layers and (self.per_step or self.shared):
+            raise VentralError(f"connection {self} needs layers for per_step or shared")
         if any(isinstance(layer, AddInput) for layer in self.layers):
             raise VentralError(f"connection {self} has 'add_input' among its layers; use residual=True")
         if (self.kind == "lateral") != (self.source == self.target):
@@ -195,21 +225,19 @@ class NetworkSpec(Spec):
     areas: tuple[Area, ...]
     connections: tuple[Connection, ...]
     readout_area: str
-    input_shape: tuple[int, int, int] = (3, 224, 224)
-    steps: int = 16
+    input_shape: tuple[Channels, Pixels, Pixels] = (3, 224, 224)
+    steps: Count = 16
     presentation: Presentation = CONSTANT
     readout: Readout = LAST
     before_start: Literal["zeros", "silent"] = "zeros"
-    dt_ms: float = 10.0
+    dt_ms: Positive = 10.0
     init: Literal["torch", "convrnn", "cornet_s", "xavier", "he", "he_out"] = "torch"
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    mean: tuple[Real, ...] = (0.485, 0.456, 0.406)
+    std: tuple[Spread, ...] = (0.229, 0.224, 0.225)
 
     def check(self) -> None:
-        if self.steps < 1:
-            raise VentralError(f"network '{self.name}' needs steps >= 1; got {self.steps}")
-        if self.dt_ms <= 0 or min(self.input_shape) < 1:
-            raise VentralError(f"network '{self.name}' needs dt_ms > 0 and a positive input_shape")
+        check_steps(self.steps, len(self.areas))
+        check_copies(self.name, self._copies())
         if not len(self.mean) == len(self.std) == self.input_shape[0]:
             raise VentralError(f"network '{self.name}' needs one mean and one std per input channel")
         names = [a.name for a in self.areas]
@@ -273,6 +301,13 @@ class NetworkSpec(Spec):
         holds = source != IMAGE and self.area(source).stop is not None
         return max([*delays, 1 if holds else 0], default=0)
 
+    def _copies(self) -> int:
+        """Sets of parameters that layers and cells with one for each step come to."""
+        counts = [sum(layer.copies for layer in (*area.drive, *area.output)) for area in self.areas]
+        counts += [area.cell.copies for area in self.areas if area.cell is not None]
+        counts += [max(c.per_step, 1) * sum(layer.copies for layer in c.layers) for c in self.connections]
+        return sum(counts)
+
     def _check_reachable(self) -> None:
         reached = {IMAGE}
         while True:
@@ -288,7 +323,7 @@ class NetworkSpec(Spec):
 
     def shapes(self, size: tuple[int, int] | None = None) -> Shapes:
         """Every area's shapes for an input of (height, width); the nominal input by default."""
-        return infer_shapes(self, (self.input_shape[0], *size) if size else self.input_shape)
+        return infer_shapes(self, {IMAGE: (self.input_shape[0], *size) if size else self.input_shape})
 
     def to_text(self) -> str:
         """The spec as JSON text, readable by people."""
@@ -302,14 +337,10 @@ def spec_from_json(data: Any) -> NetworkSpec:
         VentralError: if it is not one, naming the culprit and the nearest valid name.
     """
 
-    if isinstance(data, str):
-        try:
-            data = json.loads(data)
-        except json.JSONDecodeError as error:
-            raise VentralError(f"the network spec is not valid JSON: {error}") from None
-    spec = from_json(data)
+    spec = from_json(parse_json(data, "the network spec") if isinstance(data, str) else data)
     if not isinstance(spec, NetworkSpec):
-        raise VentralError(f"expected a spec of type 'network'; found {type(spec).__name__}")
+        found = f"a '{spec.tag}'" if isinstance(spec, Spec) else shown(spec)
+        raise VentralError(f"expected a spec of type 'network'; found {found}")
     return spec
 
 
@@ -323,140 +354,3 @@ def rename_areas(spec: NetworkSpec, names: dict[str, str]) -> NetworkSpec:
         ),
         readout_area=names.get(spec.readout_area, spec.readout_area),
     )
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """Shapes of every area for one input size.
-
-    Attributes:
-        combined: The area's inputs, resized and combined.
-        drive: After the drive's layers: what the cell gets.
-        output: What other areas read; also of "image".
-        arriving: Per connection, the shape after its layers, before resizing.
-    """
-
-    combined: dict[str, Shape]
-    drive: dict[str, Shape]
-    output: dict[str, Shape]
-    arriving: dict[int, Shape]
-
-
-def drive_inputs(spec: NetworkSpec, name: str) -> tuple[tuple[int, Connection], ...]:
-    """The connections that are combined before the area's drive layers."""
-    separate = takes_feedback(spec.area(name))
-    return tuple((i, c) for i, c in spec.inputs(name) if not (separate and c.kind == "feedback"))
-
-
-def feedback_inputs(spec: NetworkSpec, name: str) -> tuple[tuple[int, Connection], ...]:
-    """The feedback connections that enter the area's cell by their own path."""
-    return tuple((i, c) for i, c in spec.inputs(name) if takes_feedback(spec.area(name)) and c.kind == "feedback")
-
-
-def takes_feedback(area: Area) -> bool:
-    """Whether the area's cell has its own path for feedback."""
-    return area.cell is not None and area.cell.feedback_entry != "none"
-
-
-def infer_shapes(spec: NetworkSpec, input_shape: Shape) -> Shapes:
-    """Computes every shape from the input's.
-
-    The size of an area's input is that of its first feedforward connection (the first declared one if there is
-    none); other inputs are resized to it.
-
-    Raises:
-        VentralError: where a shape is impossible, naming the area or the connection.
-    """
-    output: dict[str, Shape] = {IMAGE: input_shape}
-    waiting = [a.name for a in spec.areas]
-    while waiting:  # an area's output needs only its reference input, if one of its layers sets the channels
-        ready = [n for n in waiting if _output_from_reference(spec, n, output) is not None]
-        if not ready:
-            raise VentralError(
-                f"the shape of area '{waiting[0]}' depends on itself; give one of {', '.join(waiting)}"
-                " a convolution, or a feedforward connection from outside the loop"
-            )
-        for name in ready:
-            shape = _output_from_reference(spec, name, output)
-            assert shape is not None
-            output[name] = shape
-            waiting.remove(name)
-    arriving = {}
-    for i, c in enumerate(spec.connections):
-        arriving[i] = _arriving(c, output[c.source])
-    combined, drive = {}, {}
-    for area in spec.areas:
-        sources = drive_inputs(spec, area.name)
-        size = arriving[_reference(spec, area.name)[0]][1:]
-        channels = [arriving[i][0] for i, _ in sources]
-        for i, c in spec.inputs(area.name):
-            if len(arriving[i]) != len(size) + 1:
-                raise VentralError(f"connection {c} brings {arriving[i]} to a target of size {size}")
-        if area.combine != "concat" and len(set(channels)) > 1:
-            raise VentralError(
-                f"area '{area.name}' combines its inputs by '{area.combine}', but they have {channels} channels"
-            )
-        total = sum(channels) if area.combine == "concat" else channels[0]
-        combined[area.name] = (total, *size)
-        drive[area.name] = _checked(area.name, area.drive, combined[area.name])
-        checked = _through_cell_and_output(area, drive[area.name])
-        if checked != output[area.name]:
-            raise VentralError(f"the shape of area '{area.name}' depends on itself: {checked}")
-    return Shapes(combined, drive, output, arriving)
-
-
-def _reference(spec: NetworkSpec, name: str) -> tuple[int, Connection]:
-    inputs = drive_inputs(spec, name)
-    if not inputs:
-        raise VentralError(f"area '{name}' has no input besides feedback")
-    return next(((i, c) for i, c in inputs if c.kind == "feedforward"), inputs[0])
-
-
-def _output_from_reference(spec: NetworkSpec, name: str, known: dict[str, Shape]) -> Shape | None:
-    area = spec.area(name)
-    _, reference = _reference(spec, name)
-    if reference.source not in known:
-        return None
-    first = _arriving(reference, known[reference.source])
-    fixed = any(layer.sets_channels for layer in area.drive) or (area.cell and area.cell.sets_channels)
-    if area.combine == "concat" and not fixed:
-        inputs = [c for _, c in drive_inputs(spec, name)]
-        shapes = []
-        for c in inputs:
-            channels = _channels(c, known)
-            if channels is None:
-                return None
-            shapes.append(channels)
-        first = (sum(shapes), *first[1:])
-    drive = _checked(name, _without_channel_checks(area.drive) if fixed else area.drive, first)
-    return _through_cell_and_output(area, drive)
-
-
-def _without_channel_checks(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    first = next((i for i, layer in enumerate(layers) if layer.sets_channels), 0)
-    return tuple(layer for i, layer in enumerate(layers) if i >= first or layer.tag != "norm")
-
-
-def _channels(connection: Connection, known: dict[str, Shape]) -> int | None:
-    if connection.source in known:
-        return _arriving(connection, known[connection.source])[0]
-    return None
-
-
-def _arriving(connection: Connection, shape: Shape) -> Shape:
-    result = _checked(f"connection {connection}", connection.layers, shape)
-    if connection.residual and result != shape:
-        raise VentralError(f"connection {connection} is residual, but turns {shape} into {result}")
-    return result
-
-
-def _through_cell_and_output(area: Area, drive: Shape) -> Shape:
-    shape = area.cell.output_shape(drive) if area.cell else drive
-    return _checked(area.name, area.output, shape)
-
-
-def _checked(where: str, layers: tuple[Layer, ...], shape: Shape) -> Shape:
-    try:
-        return sequence_shape(layers, shape)
-    except VentralError as error:
-        raise VentralError(f"{where}: {error}") from None

@@ -6,22 +6,24 @@ Results are kept by the number of their value in the program and by form: as it 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from ventralstream.area import Run
 from ventralstream.cells.base import channels_last
+from ventralstream.errors import VentralError
 from ventralstream.execute import Call, Execution
-from ventralstream.output import NetworkState
+from ventralstream.onpath import StepMaps
+from ventralstream.output import NetworkState, Recording
 from ventralstream.plan import horizon, plan
 from ventralstream.presentation import Frame
 from ventralstream.program import Program, Request, Stage, Traits, Value
-from ventralstream.record import Of, Record, Recording, Reduce, reduce_map
+from ventralstream.record import Of, Record, Reduce, reduce_map
 from ventralstream.spec import IMAGE, NetworkSpec, Shapes
 from ventralstream.stimulus import Display, Stimulus
 
@@ -29,6 +31,10 @@ Form = tuple[Of | None, Reduce]  # of an area's output or state; None is the cel
 AS_IT_IS: Form = ("output", "none")
 CELL: Form = (None, "none")
 Recorded = tuple[Record, dict[str, tuple[int, ...]]]  # a record, and the steps it keeps of each area
+
+
+Key = TypeVar("Key")
+Made = TypeVar("Made")
 
 
 class Unrollable(Protocol):
@@ -42,38 +48,49 @@ class Unrollable(Protocol):
     def shapes(self, height: int, width: int) -> Shapes:
         """Every area's shapes for that input size."""
 
+    def parameters(self) -> Iterable[Tensor]:
+        """Its parameters."""
+
     def stage(self, value: Value) -> Call:
         """What computes a value, called with the step and the arguments."""
 
 
-class Plans:
-    """The programs of one network, kept to be used again.
+class Kept(Generic[Key, Made]):
+    """What was made before, to be used again: the last so many things, for several threads at once."""
+
+    MOST = 64
+
+    def __init__(self) -> None:
+        self._made: dict[Key, Made] = {}
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles begin empty."""
+        return type(self), ()
+
+    def get(self, key: Key, make: Callable[[], Made]) -> Made:
+        """What was made for this key."""
+        made = self._made.get(key)
+        if made is None:
+            made = make()
+            with self._lock:
+                while len(self._made) >= self.MOST:
+                    del self._made[next(iter(self._made))]
+                self._made[key] = made
+        return made
+
+
+class Plans(Kept[Any, Program]):
+    """The programs of one network.
 
     Far from the start all steps are alike, so requests that differ only in when they start share a program.
     """
-
-    KEPT = 64  # requests; a session uses a few
-
-    def __init__(self) -> None:
-        self._programs: dict[Any, Program] = {}
-        self._lock = Lock()
-
-    def __reduce__(self) -> tuple[type[Plans], tuple[()]]:
-        """Copies and pickles begin empty."""
-        return Plans, ()
 
     def program(self, spec: NetworkSpec, traits: Mapping[Stage, Traits], request: Request) -> Program:
         """The program for a request; see `ventralstream.plan.plan`."""
         shift = max(0, request.start - horizon(spec, traits, request.presentation))
         moved = request.shifted(-shift) if shift else request
-        key = (moved, tuple(traits.items()))
-        program = self._programs.get(key)
-        if program is None:
-            program = plan(spec, traits, moved)
-            with self._lock:
-                while len(self._programs) >= self.KEPT:
-                    del self._programs[next(iter(self._programs))]
-                self._programs[key] = program
+        program = self.get((moved, tuple(traits.items())), lambda: plan(spec, traits, moved))
         return program.shifted(shift)
 
 
@@ -103,7 +120,11 @@ class Results:
     def recording(self, net: Unrollable, record: Record, area: str, steps: tuple[int, ...]) -> Recording:
         """What was recorded of one area."""
         values = self.stacked(area, steps, (record.of, record.reduce))
-        return Recording(area, values, steps, times_ms(net.spec, steps), net.first_steps[area])
+        separate = self.program.request.separate
+        if values.requires_grad and record.is_on_path and all((area, t) in separate for t in steps):
+            values = StepMaps.of(values, [self.kept[self.program.outputs[area, t], AS_IT_IS] for t in steps])
+        times = times_ms(net.spec, steps)
+        return Recording(area, values, steps, times, net.first_steps[area], record.of, record.reduce)
 
     def state(self, spec: NetworkSpec) -> NetworkState:
         """The state after the last step."""
@@ -151,7 +172,7 @@ def run(
         at = program.states if record.of == "state" else program.outputs
         for area, steps in areas.items():
             for t in steps:
-                forms[at[area, t]].add((record.of, record.reduce))
+                forms[at[area, t]] |= {(record.of, record.reduce), *([AS_IT_IS] if record.is_on_path else [])}
     for v in program.carried_outputs.values():
         forms[v].add(AS_IT_IS)
     for v in program.carried_states.values():
@@ -172,11 +193,16 @@ def execution(
 ) -> Execution:
     """A program on a stimulus, ready to run; `wanted` are the values it gives out."""
     request = program.request
-    display = Display(net.spec, stimulus, request.presentation, request.stop - request.start)
+    own = next((p for p in net.parameters() if p.is_floating_point()), None)
+    display = Display(net.spec, stimulus, request.presentation, request.stop - request.start, own)
     like = display.like
     context = Run(net.shapes(*like.shape[-2:]), like)
+    if state is not None:
+        check_state(net, state, context, display.batch)
 
     def stage(value: Value) -> Call:
+        if value.op == "separate":
+            return lambda step, x: x.view_as(x)
         call = net.stage(value)
         if value.op in ("drive", "feedback"):
             return lambda step, *args: call(step, context, *args)
@@ -194,10 +220,47 @@ def execution(
             return None, None if skip else cell.init_state(1, context.shapes.drive[name], like)
         assert state is not None
         if value.op == "carried":
-            return state.outputs[name][value.step - 1]
-        return None, state.cells[name]
+            return _of_type(like, state.outputs[name][value.step - 1])
+        return None, tuple(_of_type(like, x) for x in state.cells[name])
 
     return Execution(program, stage, leaf, display.batch, wanted, remat, net.fast_convolutions)
+
+
+def check_state(net: Unrollable, state: NetworkState, run: Run, batch: int) -> None:
+    """Checks that a state is this network's, for images of this size and number.
+
+    Raises:
+        VentralError: if it is not.
+    """
+    spec, shapes, size = net.spec, run.shapes, " x ".join(map(str, run.like.shape[-2:]))
+    expected = {IMAGE: tuple(run.like.shape[-3:]), **shapes.output}
+    sources = {name for name in expected if spec.history(name)}
+    remembering = {a.name for a in spec.areas if a.cell and a.active(state.step) and a.active(state.step - 1)}
+    strangers = (state.outputs.keys() ^ sources) | (state.cells.keys() ^ remembering)
+    if strangers:
+        raise VentralError(f"the state is of another network than '{spec.name}': they differ in '{min(strangers)}'")
+    for x in state.tensors():
+        if x.shape[0] != batch:
+            raise VentralError(f"the state is of a batch of {x.shape[0]}, the stimulus of {batch}")
+        if x.device != run.like.device:
+            raise VentralError(f"the state is on {x.device}, the stimulus on {run.like.device}; move one")
+    for name, past in state.outputs.items():
+        found = tuple({tuple(x.shape[1:]) for x in past if x is not None})
+        if found not in ((), (expected[name],)):
+            raise _other_state(spec, name, found, (expected[name],), size)
+    for name, parts in state.cells.items():
+        found, right = tuple(tuple(x.shape[1:]) for x in parts), net.areas[name].cell.state_shapes(shapes.drive[name])
+        if found != tuple(right):
+            raise _other_state(spec, name, found, right, size)
+
+
+def _other_state(spec: NetworkSpec, name: str, found: Iterable[Any], right: Iterable[Any], size: str) -> VentralError:
+    old, new = (" and ".join(str(list(shape)) for shape in shapes) for shapes in (found, right))
+    return VentralError(f"the state's '{name}' is {old}; '{spec.name}' on images of {size} has {new}")
+
+
+def _of_type(like: Tensor, x: Tensor | None) -> Tensor | None:
+    return x if x is None else x.to(like.dtype)
 
 
 def _formed(value: Any, form: Form, batch: int) -> Any:

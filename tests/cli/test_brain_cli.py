@@ -150,7 +150,7 @@ def test_decode(found, ventral):
 
 
 def test_rsa_of_recordings(found, ventral):
-    how = ("rsa", "store.zarr", "pixels", "--data", "timed.nc", "--images", "images", "--bootstraps", "0")
+    how = ("rsa", "store.zarr", "pixels", "--data", "timed.nc", "--images", "images", "--resamples", "0")
     scores = {(s["model"], s["area"]): s for s in found(*how, "--reduce", "mean")["scores"]}
     assert max(scores["store", "conv3"]["value"]["values"][2:]) > 0.5
     assert scores["store", "conv3"]["value"]["values"][0] is None  # before the image arrives
@@ -176,7 +176,7 @@ def test_ost(found, ventral, place):
     assert code == 2 and "does not change over time" in err
 
 
-def test_behavior(found, ventral, place):
+def test_behaviour(found, ventral, place):
     rng = np.random.default_rng(2)
     tested = [i for k, i in enumerate(IDS) if k % 2]
     rows = [(i, i.split("/")[0], d) for i in tested for d in OBJECTS if d != i.split("/")[0] for _ in range(10)]
@@ -186,13 +186,13 @@ def test_behavior(found, ventral, place):
     coords = {"stimulus_id": ids, "truth": truth, "sample_obj": truth, "dist_obj": other}
     trials = xr.DataArray(answers, dims="presentation", name="data")
     trials.assign_coords({k: ("presentation", v) for k, v in coords.items()}).to_netcdf(place / "choices.nc")
-    how = ("behavior", "store.zarr", "--data", "choices.nc", "--areas", "conv3", "--signature", "I1")
+    how = ("behaviour", "store.zarr", "--data", "choices.nc", "--areas", "conv3", "--signature", "I1")
     result = found(*how)
     assert result["scores"][0]["accuracy"] > 0.8 and 0.7 < result["people"]["accuracy"] < 0.9
     assert result["scores"][0]["n"]["images"] == len(tested)
     code, out, err = ventral(*how, "--figure", "b.svg")
     assert code == 0 and "people, half with half" in out and "conv3" in out, err
-    code, _, err = ventral("behavior", "--data", "choices.nc", "--figure", "b.svg")
+    code, _, err = ventral("behaviour", "--data", "choices.nc", "--figure", "b.svg")
     assert code == 2 and "give a model" in err
 
 
@@ -208,7 +208,7 @@ def test_macaque_v4_by_name(root, ventral):
 
 
 def test_monkey_and_human_it(root, found):
-    result = found("rsa", "--root", root, "--bootstraps", "0")
+    result = found("rsa", "--root", root, "--resamples", "0")
     assert result["references"]["monkey IT with human IT"]["value"] == pytest.approx(0.439, abs=5e-4)
 
 
@@ -246,7 +246,7 @@ def test_people_and_a_run(root, found, tmp_path):
         (("people", "--data", "human-oclusion", "--root", "."), "did you mean 'human-occlusion'"),
         (("ost", MODEL, "--data", "Kar2091", "--root", "."), "did you mean 'Kar2019'"),
         (("ost", MODEL, "--data", "timed.nc"), "holds no solution times"),
-        (("behavior", "--data", "timed.nc"), "holds no choices of people"),
+        (("behaviour", "--data", "timed.nc"), "holds no choices of people"),
         (("score", MODEL, "--data", "absent.nc"), "'absent.nc' do not exist"),
         (("score", "rgc_shalow_cifar", "--data", "timed.nc", *SHOWN), "did you mean 'rgc_shallow_cifar'"),
         (("score", MODEL, "--data", "timed.nc"), "give --images FOLDER"),

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from ventralstream.checkpoints import disk
 from ventralstream.errors import VentralError
+from ventralstream.training import checkpoint
 from ventralstream.training.checkpoint import (
     STATE,
     SUMS,
@@ -98,7 +98,7 @@ def test_a_full_disk_leaves_the_one_that_was_there(tmp_path, monkeypatch, error)
     def full(*_):
         raise error
 
-    monkeypatch.setattr(disk, "save_file", full)
+    monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(OSError):
         write_checkpoint(tmp_path / "one", {"newer": 1})
     assert_same(read_checkpoint(tmp_path / "one"), CONTENT)

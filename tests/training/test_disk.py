@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 import ventralstream as vs
 from ventralstream.checkpoints import disk
 from ventralstream.errors import VentralError
-from ventralstream.training import Place, Recipe
+from ventralstream.training import Place, Recipe, checkpoint
 from ventralstream.training.folder import open_run
 from ventralstream.training.run import resume, train
 
@@ -53,6 +53,7 @@ class Disk:
         monkeypatch.setattr(Path, "write_text", wrapped(write_text))
         monkeypatch.setattr(Path, "open", wrapped(open_file, opens=True))
         monkeypatch.setattr(disk, "save_file", save_file)
+        monkeypatch.setattr(checkpoint, "save_file", save_file)
 
     def count(self) -> None:
         self.writes += 1

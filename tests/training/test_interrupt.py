@@ -14,10 +14,10 @@ from PIL import Image
 
 from ventralstream.errors import Interrupted
 from ventralstream.evaluation import StepCounts
+from ventralstream.interrupt import Interruption
 from ventralstream.layers.specs import GlobalPool, Linear
 from ventralstream.training import Place, Recipe
 from ventralstream.training.folder import open_run
-from ventralstream.training.interrupt import Interruption
 from ventralstream.training.run import resume, train
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

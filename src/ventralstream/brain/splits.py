@@ -61,7 +61,7 @@ def train_test_splits(
         raise VentralError(f"cannot make {splits} {kind} splits of {stimuli} stimuli: {error}") from error
 
 
-def halves(items: int, splits: int = 10, seed: int = 1) -> tuple[TrainTest, ...]:
+def halves(items: int, halvings: int = 10, seed: int = 1) -> tuple[TrainTest, ...]:
     """Random split-halves of `items` things (repetitions, neuroids); the smaller half is first when `items` is odd.
 
     As Brain-Score's internal consistency splits repetitions (random state 1).
@@ -71,4 +71,4 @@ def halves(items: int, splits: int = 10, seed: int = 1) -> tuple[TrainTest, ...]
     """
     if items < 2:
         raise VentralError(f"cannot split {items} item in halves; expected at least 2")
-    return train_test_splits(items, splits, train_size=0.5, seed=seed)
+    return train_test_splits(items, halvings, train_size=0.5, seed=seed)

@@ -16,6 +16,7 @@ from ventralstream.layers.cpu.convolution import convolve
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.specs import Conv, Norm, Shape
 from ventralstream.spec import CellSpec
+from ventralstream.values import Channels, Count, Side
 
 
 class CORnetRCell(Cell):
@@ -44,8 +45,15 @@ class CORnetR(CellSpec):
         groups: Groups of its GroupNorm.
     """
 
-    kernel: int = 3
-    groups: int = 32
+    kernel: Side = 3
+    groups: Channels = 32
+
+    def check(self) -> None:
+        if self.kernel % 2 == 0:
+            raise VentralError(f"'cornet_r' needs an odd kernel to keep the map's size; got {self.kernel}")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return Norm("group", groups=self.groups).output_shape(shape)
 
     def build(self, shape: Shape, raw_shape: Shape, feedback_channels: int) -> CORnetRCell:
         return CORnetRCell(self, shape[0])
@@ -131,9 +139,9 @@ class CORnetS(CellSpec):
             input as projected for the skip; where exactly it enters is our choice).
     """
 
-    times: int = 2
-    scale: int = 4
-    stride: int = 2
+    times: Count = 2
+    scale: Side = 4
+    stride: Side = 2
     norm: Literal["batch", "group"] = "batch"
     skip: bool = True
     first_conv: bool = True
@@ -141,15 +149,18 @@ class CORnetS(CellSpec):
     gate: Literal["hard", "soft"] = "hard"
 
     def check(self) -> None:
-        if self.times < 1 or self.scale < 1 or self.stride < 1:
-            raise VentralError(
-                f"'cornet_s' needs times, scale and stride of 1 or more; got {self.times}, {self.scale}, {self.stride}"
-            )
         if self.loop_to == 2 and not self.first_conv:
             raise VentralError("'cornet_s' without first_conv has no second place for the loop: loop_to must be 1")
 
+    @property
+    def copies(self) -> int:
+        return self.times
+
     def output_shape(self, shape: Shape) -> Shape:
-        return Conv(shape[0], 3, stride=self.stride, padding=1).output_shape(shape)
+        result = Conv(shape[0], 3, stride=self.stride, padding=1).output_shape(shape)
+        norm = Norm(self.norm)
+        norm.output_shape((shape[0] * self.scale, *result[1:]))
+        return norm.output_shape(result)
 
     def build(self, shape: Shape, raw_shape: Shape, feedback_channels: int) -> CORnetSCell:
         return CORnetSCell(self, shape[0])

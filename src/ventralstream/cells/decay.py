@@ -11,6 +11,7 @@ from ventralstream.cells.base import Cell, Drive, State
 from ventralstream.cells.registry import register_cell
 from ventralstream.layers.specs import Shape
 from ventralstream.spec import CellSpec
+from ventralstream.values import Real
 
 
 class DecayCell(Cell):
@@ -59,7 +60,7 @@ class Decay(CellSpec):
             another cell; while it is 0 the planner knows that the area keeps nothing.
     """
 
-    initial: float = 0.0
+    initial: Real = 0.0
     trainable: bool = True
 
     @property

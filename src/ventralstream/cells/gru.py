@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from ventralstream.cells.base import Cell, Drive, State, mix
 from ventralstream.cells.registry import register_cell
 from ventralstream.layers.conv import Conv2d
-from ventralstream.layers.specs import Conv, Shape
+from ventralstream.layers.specs import Conv, Shape, spatial
 from ventralstream.spec import CellSpec
+from ventralstream.values import Real, Side, Width
 
 
 class GRUCell(Cell):
@@ -60,12 +61,13 @@ class GRU(CellSpec):
         forget_bias: Added to the reset gate.
     """
 
-    channels: int = 0
-    kernel: int = 3
-    forget_bias: float = 1.0
+    channels: Width = 0
+    kernel: Side = 3
+    forget_bias: Real = 1.0
 
     def output_shape(self, shape: Shape) -> Shape:
-        return (self.channels or shape[0], *shape[1:])
+        channels, height, width = spatial("gru", shape)
+        return (self.channels or channels, height, width)
 
     @property
     def sets_channels(self) -> bool:

@@ -10,8 +10,9 @@ from torch import Tensor
 from ventralstream.cells.base import Cell, Drive, State, mix
 from ventralstream.cells.registry import register_cell
 from ventralstream.layers.conv import Conv2d
-from ventralstream.layers.specs import Conv, Shape
+from ventralstream.layers.specs import Conv, Shape, spatial
 from ventralstream.spec import CellSpec
+from ventralstream.values import Real, Side
 
 
 class IntersectionRNNCell(Cell):
@@ -51,8 +52,11 @@ class IntersectionRNN(CellSpec):
         forget_bias: Added to both gates.
     """
 
-    kernel: int = 3
-    forget_bias: float = 1.0
+    kernel: Side = 3
+    forget_bias: Real = 1.0
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return spatial("intersection_rnn", shape)
 
     def build(self, shape: Shape, raw_shape: Shape, feedback_channels: int) -> IntersectionRNNCell:
         return IntersectionRNNCell(self, shape[0])

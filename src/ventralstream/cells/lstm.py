@@ -12,8 +12,9 @@ from ventralstream.cells.registry import register_cell
 from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
-from ventralstream.layers.specs import Conv, Norm, Shape
+from ventralstream.layers.specs import LAYER_NORM, Conv, Shape, spatial
 from ventralstream.spec import CellSpec
+from ventralstream.values import Real, Side, Width
 
 
 class LSTMCell(Cell):
@@ -29,9 +30,8 @@ class LSTMCell(Cell):
         self.channels = spec.channels or shape[0]
         self.from_input = Conv2d(Conv(4 * self.channels, spec.kernel), shape[0])
         self.from_state = Conv2d(Conv(4 * self.channels, spec.kernel, bias=False), self.channels)
-        norm = Norm("layer", eps=1e-12)
         names = ("input", "transform", "forget", "output", "state")
-        self.norms = nn.ModuleDict({n: StepNorm(norm, self.channels) for n in names}) if spec.layer_norm else None
+        self.norms = nn.ModuleDict({n: StepNorm(LAYER_NORM, self.channels) for n in names}) if spec.layer_norm else None
         # in the order input, forget, output
         self.peepholes = nn.Parameter(torch.zeros(3, self.channels, *shape[1:])) if spec.peepholes else None
 
@@ -75,14 +75,16 @@ class LSTM(CellSpec):
         layer_norm: Normalises the gates and the cell.
     """
 
-    channels: int = 0
-    kernel: int = 3
-    forget_bias: float = 1.0
+    channels: Width = 0
+    kernel: Side = 3
+    forget_bias: Real = 1.0
     peepholes: bool = False
     layer_norm: bool = False
 
     def output_shape(self, shape: Shape) -> Shape:
-        return (self.channels or shape[0], *shape[1:])
+        channels, height, width = spatial("lstm", shape)
+        result = (self.channels or channels, height, width)
+        return LAYER_NORM.output_shape(result) if self.layer_norm else result
 
     @property
     def sets_channels(self) -> bool:

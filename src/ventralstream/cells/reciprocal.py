@@ -18,8 +18,9 @@ from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.sequence import ACTIVATION_OF_ZERO, ACTIVATIONS
-from ventralstream.layers.specs import ActivationName, Conv, Norm, Shape
+from ventralstream.layers.specs import LAYER_NORM, ActivationName, Conv, Shape, spatial
 from ventralstream.spec import CellSpec
+from ventralstream.values import Real, Side, Width
 
 
 class JointConv(nn.Module):
@@ -99,9 +100,8 @@ class ReciprocalCell(Cell):
             self.feedback_conv = Conv2d(
                 Conv(target, spec.feedback_kernel, separable=spec.feedback_separable), feedback_channels
             )
-        norm = Norm("layer", eps=1e-12)
-        self.cell_norm = StepNorm(norm, cell) if spec.layer_norm else None
-        self.out_norm = StepNorm(norm, out) if spec.layer_norm else None
+        self.cell_norm = StepNorm(LAYER_NORM, cell) if spec.layer_norm else None
+        self.out_norm = StepNorm(LAYER_NORM, out) if spec.layer_norm else None
 
     def state_shapes(self, shape: Shape) -> tuple[Shape, ...]:
         return ((self.cell_channels, *shape[1:]), (self.out_channels, *shape[1:]))
@@ -238,23 +238,23 @@ class Reciprocal(CellSpec):
         feedback_kernel, feedback_separable, feedback_activation: The feedback's convolution (with bias).
     """
 
-    channels: int = 0
-    cell_channels: int = 0
-    tau_kernel: int = 3
+    channels: Width = 0
+    cell_channels: Width = 0
+    tau_kernel: Side = 3
     tau_separable: bool = False
     tau_activation: ActivationName = "sigmoid"
-    tau_offset: float = 1.0
-    tau_multiplier: float = -1.0
-    gate_kernel: int = 3
+    tau_offset: Real = 1.0
+    tau_multiplier: Real = -1.0
+    gate_kernel: Side = 3
     gate_separable: bool = False
     gate_activation: ActivationName = "sigmoid"
-    gate_offset: float = 1.0
-    gate_multiplier: float = -1.0
+    gate_offset: Real = 1.0
+    gate_multiplier: Real = -1.0
     gate_bias: bool = False
     input_to_cell: bool = True
     input_to_out: bool = False
-    input_kernel: int = 3
-    to_out_kernel: int = 3
+    input_kernel: Side = 3
+    to_out_kernel: Side = 3
     input_separable: bool = False
     input_bias: bool = False
     cell_to_out: bool = False
@@ -266,7 +266,7 @@ class Reciprocal(CellSpec):
     out_activation: ActivationName = "elu"
     layer_norm: bool = False
     feedback_to: Literal["input", "cell", "out"] = "out"
-    feedback_kernel: int = 1
+    feedback_kernel: Side = 1
     feedback_separable: bool = False
     feedback_activation: ActivationName = "identity"
 
@@ -275,11 +275,20 @@ class Reciprocal(CellSpec):
             raise VentralError("'reciprocal' needs input_to_out=True for output channels other than the input's")
 
     @property
+    def adds_raw(self) -> bool:
+        return self.cell_residual or self.out_residual or self.residual_to_out_gate
+
+    @property
     def feedback_entry(self) -> Literal["none", "drive", "update"]:
         return "drive" if self.feedback_to == "input" else "update"
 
     def output_shape(self, shape: Shape) -> Shape:
-        return (self.channels or shape[0], *shape[1:])
+        channels, height, width = spatial("reciprocal", shape)
+        result = (self.channels or channels, height, width)
+        for width_of in (self.channels or channels, self.cell_channels or self.channels or channels):
+            if self.layer_norm:
+                LAYER_NORM.output_shape((width_of, height, width))
+        return result
 
     @property
     def sets_channels(self) -> bool:

@@ -11,8 +11,9 @@ from ventralstream.cells.registry import register_cell
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.sequence import ACTIVATIONS
-from ventralstream.layers.specs import ActivationName, Conv, Norm, Shape
+from ventralstream.layers.specs import LAYER_NORM, ActivationName, Conv, Shape, spatial
 from ventralstream.spec import CellSpec
+from ventralstream.values import Side, Width
 
 
 class SimpleRNNCell(Cell):
@@ -24,7 +25,7 @@ class SimpleRNNCell(Cell):
         self.channels = spec.channels or channels
         self.from_input = Conv2d(Conv(self.channels, spec.kernel), channels)
         self.from_state = Conv2d(Conv(self.channels, spec.kernel), self.channels)
-        self.norm = StepNorm(Norm("layer", eps=1e-12), self.channels) if spec.layer_norm else None
+        self.norm = StepNorm(LAYER_NORM, self.channels) if spec.layer_norm else None
 
     def state_shapes(self, shape: Shape) -> tuple[Shape, ...]:
         return ((self.channels, *shape[1:]),)
@@ -52,13 +53,15 @@ class SimpleRNN(CellSpec):
         layer_norm: Normalises before the non-linearity (the shallow published network does).
     """
 
-    channels: int = 0
-    kernel: int = 3
+    channels: Width = 0
+    kernel: Side = 3
     activation: ActivationName = "elu"
     layer_norm: bool = False
 
     def output_shape(self, shape: Shape) -> Shape:
-        return (self.channels or shape[0], *shape[1:])
+        channels, height, width = spatial("simple_rnn", shape)
+        result = (self.channels or channels, height, width)
+        return LAYER_NORM.output_shape(result) if self.layer_norm else result
 
     @property
     def sets_channels(self) -> bool:

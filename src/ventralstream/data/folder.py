@@ -14,11 +14,12 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as V
 
-from ventralstream.data.image_file import MAX_PIXELS, open_image, quoted
+from ventralstream.data.image_file import MAX_PIXELS, open_image
 from ventralstream.data.listing import list_images, require_folder
 from ventralstream.data.pixels import normalise
-from ventralstream.errors import VentralError
+from ventralstream.errors import VentralError, printable
 from ventralstream.jsonable import Spec, tagged
+from ventralstream.values import Pixels, Real, Spread
 
 __all__ = ["Batch", "Preprocessing", "Skipped", "list_images", "open_image", "read_batches"]
 
@@ -42,19 +43,16 @@ class Preprocessing(Spec):
             has the right size already stays as it is.
     """
 
-    size: int = 224
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    size: Pixels = 224
+    mean: tuple[Real, ...] = IMAGENET_MEAN
+    std: tuple[Spread, ...] = IMAGENET_STD
     resize: Literal["crop", "squash"] = "crop"
 
     def check(self) -> None:
         """Raises VentralError if the fields do not go together."""
-        if self.size < 1:
-            raise VentralError(f"the image size must be 1 pixel or more, got {self.size}.")
-        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean) or min(self.std) <= 0:
+        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
             raise VentralError(
-                "preprocessing needs a mean and a positive std for each of 1 or 3 channels, "
-                f"got mean {self.mean} and std {self.std}."
+                f"preprocessing needs a mean and a std for each of 1 or 3 channels; got {self.mean} and {self.std}"
             )
 
     @property
@@ -92,7 +90,7 @@ class Preprocessing(Spec):
         try:
             return self.pixels(image)
         except VentralError as error:
-            raise VentralError(f"cannot read {quoted(path)}: {error}") from None
+            raise VentralError(f"cannot read '{printable(path)}': {error}") from None
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Normalises uint8 `[B, channels, H, W]` to float32 of the same shape."""

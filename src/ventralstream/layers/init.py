@@ -3,10 +3,62 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from ventralstream.budget import check_parameters
+
+_FACTORIES = ("empty", "zeros", "ones", "full", "rand", "randn")
 _TRUNCATED_STD = 0.87962566103423978  # standard deviation of a unit normal cut at two standard deviations
+
+
+class Allocating(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Within it, what modules allocate is counted, and refused before it exceeds `ventralstream.budget.PARAMETERS`."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func._overloadpacket.__name__ in _FACTORIES:
+            check_parameters(args[0], self.numbers)
+            self.numbers += math.prod(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+class Drawing(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Within it, this thread's random numbers come from a seed and not from the global random state.
+
+    They are those that `torch.manual_seed(seed)` would give, whatever draws them (torch's modules, a user's cell).
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seed = seed
+        self.generators: dict[torch.device, torch.Generator] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
+            of = args[0] if args else None
+            device = of.device if isinstance(of, Tensor) else torch.device(kwargs.get("device") or "cpu")
+            taking = _taking_a_generator(func)
+            if device.type != "meta" and taking is not None:
+                if device not in self.generators:
+                    self.generators[device] = torch.Generator(device).manual_seed(self.seed)
+                return taking(*args, **{**kwargs, "generator": self.generators[device]})
+        return func(*args, **kwargs)
+
+
+def _taking_a_generator(func: Any) -> Any:
+    """The form of an operation that takes a generator; None if there is none."""
+    if any(a.name == "generator" for a in func._schema.arguments):
+        return func
+    name = "generator" if func._overloadname == "default" else f"{func._overloadname}_generator"
+    return getattr(func._overloadpacket, name, None)
 
 
 def variance_scaling_(weight: Tensor, scale: float = 1.0) -> None:

@@ -6,13 +6,15 @@ A shape is `(channels, height, width)` or, after a GlobalPool, `(features,)`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from ventralstream.errors import VentralError
 from ventralstream.jsonable import Spec, tagged
+from ventralstream.values import Channels, Fraction, Natural, Side, Within
 
 Shape = tuple[int, ...]
-Padding = Literal["same", "valid"] | int
+Padding = Literal["same", "valid"] | Annotated[int, Within(0, 1024)]
+Eps = Annotated[float, Within(1e-12, 1)]  # below, float32 loses it
 ActivationName = Literal["identity", "relu", "elu", "tanh", "sigmoid", "softplus", "gelu"]
 
 
@@ -44,6 +46,11 @@ class Layer(Spec):
         """Whether the number of output channels does not depend on the number of input channels."""
         return False
 
+    @property
+    def copies(self) -> int:
+        """Sets of parameters that the layer has one of for each of its first steps; 1 if all steps share one."""
+        return 1
+
 
 def _windowed(owner: str, shape: Shape, channels: int, kernel: int, stride: int, padding: Padding) -> Shape:
     _, height, width = spatial(owner, shape)
@@ -51,13 +58,6 @@ def _windowed(owner: str, shape: Shape, channels: int, kernel: int, stride: int,
     if min(size) < 1:
         raise VentralError(f"'{owner}' with kernel {kernel} does not fit on a {height}x{width} map")
     return (channels, *size)
-
-
-def _check_window(owner: str, kernel: int, stride: int, padding: Padding) -> None:
-    if kernel < 1 or stride < 1 or (isinstance(padding, int) and padding < 0):
-        raise VentralError(
-            f"'{owner}' needs kernel >= 1, stride >= 1 and padding >= 0; got {kernel}, {stride}, {padding}"
-        )
 
 
 @tagged("conv")
@@ -75,17 +75,12 @@ class Conv(Layer):
         separable: Depthwise convolution followed by a pointwise one, one bias after both (paper A's searched cell).
     """
 
-    channels: int
-    kernel: int = 3
-    stride: int = 1
+    channels: Channels
+    kernel: Side = 3
+    stride: Side = 1
     padding: Padding = "same"
     bias: bool = True
     separable: bool = False
-
-    def check(self) -> None:
-        if self.channels < 1:
-            raise VentralError(f"'conv' needs channels >= 1; got {self.channels}")
-        _check_window("conv", self.kernel, self.stride, self.padding)
 
     def output_shape(self, shape: Shape) -> Shape:
         return _windowed("conv", shape, self.channels, self.kernel, self.stride, self.padding)
@@ -100,14 +95,18 @@ class Conv(Layer):
 class Deconv(Layer):
     """A transposed convolution that multiplies the map's size by `stride` (top-down paths of paper C)."""
 
-    channels: int
-    kernel: int = 3
-    stride: int = 2
+    channels: Channels
+    kernel: Side = 3
+    stride: Side = 2
     bias: bool = True
 
     def check(self) -> None:
-        if self.channels < 1 or self.stride < 1 or self.kernel < 1:
-            raise VentralError("'deconv' needs channels, stride and kernel of at least 1")
+        if self.kernel == 1 and self.stride > 1:  # it also corrupts memory in oneDNN's convolutions for AVX2
+            raise VentralError(
+                f"'deconv' with kernel 1 and stride {self.stride} only spreads pixels; expected a larger kernel"
+            )
+        if self.stride == 1 and self.kernel % 2 == 0:
+            raise VentralError(f"'deconv' with stride 1 needs an odd kernel to keep the map's size; got {self.kernel}")
 
     def output_shape(self, shape: Shape) -> Shape:
         _, height, width = spatial("deconv", shape)
@@ -124,12 +123,11 @@ class Pool(Layer):
     """Maximum or average over a sliding window; padding as for Conv (padded pixels never win a maximum)."""
 
     kind: Literal["max", "avg"] = "max"
-    kernel: int = 2
-    stride: int = 2
+    kernel: Side = 2
+    stride: Side = 2
     padding: Padding = "same"
 
     def check(self) -> None:
-        _check_window("pool", self.kernel, self.stride, self.padding)
         if isinstance(self.padding, int) and self.padding > self.kernel // 2:
             raise VentralError(f"'pool' pads at most half its kernel; got {self.padding} for kernel {self.kernel}")
 
@@ -151,12 +149,8 @@ class GlobalPool(Layer):
 class Linear(Layer):
     """A fully connected layer on a vector."""
 
-    features: int
+    features: Channels
     bias: bool = True
-
-    def check(self) -> None:
-        if self.features < 1:
-            raise VentralError(f"'linear' needs features >= 1; got {self.features}")
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:
@@ -194,21 +188,28 @@ class Norm(Layer):
     """
 
     kind: Literal["batch", "group", "layer"] = "batch"
-    groups: int = 32
+    groups: Channels = 32
     affine: bool = True
-    per_step: int = 0
+    per_step: Natural = 0
     past_end: Literal["last", "error"] = "last"
-    eps: float = 1e-5
+    eps: Eps = 1e-5
     zero_init: bool = False
 
-    def check(self) -> None:
-        if self.per_step < 0 or self.groups < 1:
-            raise VentralError(f"'norm' needs per_step >= 0 and groups >= 1; got {self.per_step}, {self.groups}")
+    @property
+    def copies(self) -> int:
+        return max(self.per_step, 1)
 
     def output_shape(self, shape: Shape) -> Shape:
-        if self.kind == "group" and shape[0] % self.groups:
-            raise VentralError(f"'norm' with {self.groups} groups does not divide {shape[0]} channels")
+        channels, height, width = spatial("norm", shape)
+        if self.kind == "group" and channels % self.groups:
+            raise VentralError(f"'norm' with {self.groups} groups does not divide {channels} channels")
+        groups = {"batch": 0, "group": self.groups, "layer": 1}[self.kind]
+        if channels * height * width == groups:
+            raise VentralError(f"'norm' cannot normalise the single values of {groups} groups of a {shape} map")
         return shape
+
+
+LAYER_NORM = Norm("layer", eps=1e-12)  # TensorFlow's, in the cells of paper A
 
 
 @tagged("dropout")
@@ -216,11 +217,7 @@ class Norm(Layer):
 class Dropout(Layer):
     """Dropout with probability `p`, drawn anew at every step."""
 
-    p: float = 0.5
-
-    def check(self) -> None:
-        if not 0 <= self.p < 1:
-            raise VentralError(f"'dropout' needs 0 <= p < 1; got {self.p}")
+    p: Fraction = 0.5
 
 
 @tagged("add_input")
@@ -231,10 +228,3 @@ class AddInput(Layer):
     Only among an area's output layers. The identity where the channels agree, else a 1x1 convolution without bias
     (the residual blocks of paper A's 11-area networks).
     """
-
-
-def sequence_shape(layers: tuple[Layer, ...], shape: Shape) -> Shape:
-    """The shape after all `layers`."""
-    for layer in layers:
-        shape = layer.output_shape(shape)
-    return shape

@@ -14,8 +14,10 @@ import torch
 from ventralstream.checkpoints.disk import load_network, load_spec
 from ventralstream.checkpoints.hub import hub_folder
 from ventralstream.errors import VentralError, unknown
+from ventralstream.layers.init import Drawing
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec
+from ventralstream.values import Seed, checked, fit
 
 Family = Literal["convrnn", "cornet", "liao_poggio", "feedforward", "user"]
 SpecMaker = Callable[..., NetworkSpec]
@@ -29,6 +31,7 @@ class Published:
         top1, top5: Accuracy on ImageNet's validation images, in percent; None where it is not known.
         source: Paper and repository.
         weights_licence: Licence of the published weights.
+        page: The authors' page from which one gets the weights.
         sites: Recording sites by area, as the authors assign them.
     """
 
@@ -36,6 +39,7 @@ class Published:
     top5: float | None
     source: str
     weights_licence: str
+    page: str
     sites: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -71,8 +75,9 @@ def register_model(
         key = name or make.__name__
         if key in _MODELS:
             raise VentralError(f"the model name '{key}' is taken")
-        _MODELS[key] = Entry(key, make, family, (inspect.getdoc(make) or "").split("\n")[0], published)
-        return make
+        known = checked(make)
+        _MODELS[key] = Entry(key, known, family, (inspect.getdoc(make) or "").split("\n")[0], published)
+        return known
 
     return register
 
@@ -169,8 +174,7 @@ def build(spec: NetworkSpec, seed: int | None = None) -> Network:
     """Builds a network of any spec; `seed` as in `create_model`."""
     if seed is None:
         return Network(spec)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with Drawing(fit(seed, Seed, "seed")):
         return Network(spec)
 
 

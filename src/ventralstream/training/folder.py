@@ -28,6 +28,7 @@ from ventralstream.jsonable import from_json
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec, spec_from_json
 from ventralstream.training.checkpoint import (
+    SUMS,
     checkpoints,
     position,
     position_name,
@@ -203,7 +204,7 @@ def _never_began(path: Path) -> bool:
         sessions = _read_json(path / RUN)["sessions"]
     except (VentralError, TypeError, KeyError):
         return False
-    return sessions == [] and names <= {RUN, CONFIG, WEIGHTS, RECIPE, CHECKPOINTS}
+    return sessions == [] and names <= {RUN, CONFIG, WEIGHTS, SUMS, RECIPE, CHECKPOINTS}
 
 
 def open_run(path: str | Path) -> RunFolder:

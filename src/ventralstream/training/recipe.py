@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ventralstream.errors import VentralError
 from ventralstream.jsonable import Spec, tagged
+from ventralstream.values import Amount, Count, Fraction, Pixels, Positive, Seed, Within
 
 if TYPE_CHECKING:
     import torch
+
+Processes = Annotated[int, Within(1, 4096)]
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,8 @@ class Optimizer(Spec):
         weight_decay: Applied to weights; biases, gains of normalisations and scalars have none (our choice).
     """
 
-    lr: float
-    weight_decay: float
-
-    def check(self) -> None:
-        """Raises VentralError if the fields do not go together."""
-        if not (self.lr > 0 and self.weight_decay >= 0):
-            raise VentralError(
-                f"'{self.tag}' needs a learning rate above 0 and a weight decay of 0 or more,"
-                f" got {self.lr} and {self.weight_decay}"
-            )
+    lr: Positive
+    weight_decay: Amount
 
     def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Makes the optimizer of some parameters."""
@@ -55,15 +49,9 @@ class Optimizer(Spec):
 class SGD(Optimizer):
     """Stochastic gradient descent with Nesterov's momentum (plain if `momentum` is 0)."""
 
-    lr: float = 0.1
-    weight_decay: float = 5e-4
-    momentum: float = 0.9
-
-    def check(self) -> None:
-        """Raises VentralError if the fields do not go together."""
-        super().check()
-        if not 0 <= self.momentum < 1:
-            raise VentralError(f"the momentum is at least 0 and below 1, got {self.momentum}")
+    lr: Positive = 0.1
+    weight_decay: Amount = 5e-4
+    momentum: Fraction = 0.9
 
     def _of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         import torch
@@ -76,8 +64,8 @@ class SGD(Optimizer):
 class AdamW(Optimizer):
     """Adam with decoupled weight decay."""
 
-    lr: float = 2e-3
-    weight_decay: float = 0.05
+    lr: Positive = 2e-3
+    weight_decay: Amount = 0.05
 
     def _of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         import torch
@@ -103,17 +91,9 @@ class Schedule(Spec):
     """
 
     shape: Literal["constant", "step", "cosine", "onecycle"] = "onecycle"
-    warmup: float = 0.0
-    drop_every: float = 30.0
-    drop: float = 0.1
-
-    def check(self) -> None:
-        """Raises VentralError if the fields do not go together."""
-        if self.warmup < 0 or self.drop_every <= 0 or not 0 < self.drop <= 1:
-            raise VentralError(
-                "a schedule needs a warm-up of 0 epochs or more, drops every so many epochs above 0 and by a"
-                f" factor between 0 and 1, got {self.warmup}, {self.drop_every} and {self.drop}"
-            )
+    warmup: Amount = 0.0
+    drop_every: Annotated[float, Within(1e-3, 1e6)] = 30.0
+    drop: Annotated[float, Within(above=0, at_most=1)] = 0.1
 
     def factor(self, batch: int, batches: int, epochs: int) -> float:
         """The factor for one batch.
@@ -159,31 +139,19 @@ class Recipe(Spec):
     """
 
     data: str = "cifar10"
-    size: int | None = None
-    subset: int | None = None
-    val_subset: int | None = None
-    epochs: int = 20
-    batch_size: int = 64
+    size: Pixels | None = None
+    subset: Count | None = None
+    val_subset: Count | None = None
+    epochs: Count = 20
+    batch_size: Count = 64
     optimizer: Optimizer = SGD()
     schedule: Schedule = Schedule()
-    clip: float | None = 1.0
-    label_smoothing: float = 0.0
+    clip: Positive | None = 1.0
+    label_smoothing: Fraction = 0.0
     precision: Literal["32", "bf16", "16"] = "32"
-    seed: int = 0
+    seed: Seed = 0
     remat: bool = False
     compile: bool = False
-
-    def check(self) -> None:
-        """Raises VentralError if the fields do not go together."""
-        if self.epochs < 1 or self.batch_size < 1 or self.seed < 0:
-            raise VentralError(
-                "training needs 1 epoch or more, a batch size of 1 or more and a seed of 0 or more,"
-                f" got {self.epochs}, {self.batch_size} and {self.seed}"
-            )
-        if self.clip is not None and self.clip <= 0:
-            raise VentralError(f"the gradient's norm is clipped to something above 0, got {self.clip}")
-        if not 0 <= self.label_smoothing < 1:
-            raise VentralError(f"label smoothing is at least 0 and below 1, got {self.label_smoothing}")
 
 
 @tagged("place")
@@ -202,17 +170,7 @@ class Place(Spec):
 
     root: str | None = None
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: int = 1
-    threads: int | None = None
-    workers: int = 2
-    checkpoint_every: float = 60.0
-
-    def check(self) -> None:
-        """Raises VentralError if the fields do not go together."""
-        if self.devices < 1 or (self.threads is not None and self.threads < 1) or self.workers < 0:
-            raise VentralError(
-                "a run needs 1 device or more, 1 thread or more and 0 workers or more,"
-                f" got {self.devices}, {self.threads} and {self.workers}"
-            )
-        if self.checkpoint_every < 0:
-            raise VentralError(f"checkpoints are made every 0 seconds or more, got {self.checkpoint_every}")
+    devices: Processes = 1
+    threads: Processes | None = None
+    workers: Annotated[int, Within(0, 4096)] = 2
+    checkpoint_every: Annotated[float, Within(0, 1e9)] = 60.0

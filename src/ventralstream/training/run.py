@@ -18,6 +18,7 @@ from ventralstream.checkpoints import load_network
 from ventralstream.data import Fingerprint, FolderSet, Loader, SetInfo, load_set
 from ventralstream.errors import Interrupted, VentralError, about_file
 from ventralstream.files import write_text
+from ventralstream.interrupt import Interruption
 from ventralstream.models import build, list_models, model_spec
 from ventralstream.network import Network
 from ventralstream.progress import stderr_console
@@ -26,7 +27,6 @@ from ventralstream.spec import NetworkSpec, spec_from_json
 from ventralstream.timing import first_steps
 from ventralstream.training.checkpoint import checkpoints, position
 from ventralstream.training.folder import CHECKPOINTS, Checkpoint, RunFolder, create_run, recover, refuse_used
-from ventralstream.training.interrupt import Interruption
 from ventralstream.training.metrics import read_rows
 from ventralstream.training.recipe import Place, Recipe
 from ventralstream.training.screen import Screen

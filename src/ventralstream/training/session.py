@@ -16,10 +16,10 @@ from ventralstream.data import FolderSet, Loader, MemorySet
 from ventralstream.data.pixels import seed_of
 from ventralstream.errors import VentralError
 from ventralstream.evaluation import StepCounts, evaluating
+from ventralstream.interrupt import Interruption
 from ventralstream.training.checkpoint import checkpoints, position_name, remove, write_checkpoint
 from ventralstream.training.finite import Watch, check_finite
 from ventralstream.training.folder import CHECKPOINTS, TENSORBOARD, Checkpoint, RunFolder
-from ventralstream.training.interrupt import Interruption
 from ventralstream.training.metrics import Metrics
 from ventralstream.training.recipe import Place
 from ventralstream.training.screen import Screen

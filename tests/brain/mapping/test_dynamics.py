@@ -10,7 +10,7 @@ from ventralstream.brain.mapping.ridge import Ridge, RidgeCV
 from ventralstream.errors import VentralError
 
 MAPPINGS = {"pls": PLS(5), "ridge": Ridge(), "ridge_cv": RidgeCV((0.1, 1.0, 10.0, 100.0))}
-QUICK = {"splits": 3, "train_size": 0.7, "half_splits": 4, "resamples": 0}
+QUICK = {"splits": 3, "train_size": 0.7, "halvings": 4, "resamples": 0}
 
 
 @pytest.fixture(scope="module")

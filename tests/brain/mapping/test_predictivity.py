@@ -16,7 +16,7 @@ from ventralstream.brain.splits import train_test_splits
 from ventralstream.errors import VentralError
 
 MAPPINGS = {"pls": PLS(5), "ridge": Ridge(), "ridge_cv": RidgeCV((0.1, 1.0, 10.0, 100.0))}
-QUICK = {"half_splits": 4, "resamples": 100}
+QUICK = {"halvings": 4, "resamples": 100}
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_a_perfect_model_reaches_what_the_correction_promises(areas, recordings,
 def test_without_noise_every_correction_is_1(areas, mapping, correction):
     clean = at_one_time(neurons(areas["IT"], count=24, reliability=0.999))
     score = predictivity(
-        at_one_time(areas["IT"]), clean, MAPPINGS[mapping], "per_bin", correction, half_splits=2, resamples=0
+        at_one_time(areas["IT"]), clean, MAPPINGS[mapping], "per_bin", correction, halvings=2, resamples=0
     )
     assert float(score) == pytest.approx(1.0, abs=2e-3)
 
@@ -121,7 +121,7 @@ def test_shuffled_stimuli_score_zero(areas, recordings, mapping, over_time):
     other, mapping = shuffled(recordings), MAPPINGS[mapping]
     score = predictivity(areas["IT"], other, mapping, over_time, scheme="k_fold", splits=5, resamples=0)
     assert abs(score.raw.values).max() < 0.12 and score.value.values.max() < 0.015  # the right order has 0.89 and 1
-    halves = predictivity(areas["IT"], other, mapping, over_time, "full_to_full", splits=3, half_splits=2, resamples=0)
+    halves = predictivity(areas["IT"], other, mapping, over_time, "full_to_full", splits=3, halvings=2, resamples=0)
     assert abs(np.nan_to_num(halves.value.values)).max() < 0.3
     assert np.isfinite(halves.value).all() or "maps fitted on halves" in halves.reason
 
@@ -243,7 +243,7 @@ def test_halves_that_lack_a_stimulus_say_so(areas, recordings):
         (lambda f, r: (f, at_one_time(r), {}), "not resolved in time"),
         (lambda f, r: (f * np.nan, r, {"mapping": "ridge"}), "5 of 5 features hold NaN"),
         (lambda f, r: (f, r * 0, {}), "no neuroid is usable"),
-        (lambda f, r: (f, r.T, {}), "dimensions presentation, neuroid"),
+        (lambda f, r: (f, r.rename(neuroid="neuron"), {}), "dimensions presentation, neuroid"),
     ],
 )
 def test_bad_input_is_a_sentence(areas, recordings, change, says):

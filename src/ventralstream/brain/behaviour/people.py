@@ -18,8 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from ventralstream.brain.arrays import coordinate, mean_of_defined
-from ventralstream.brain.correlation import pearson
+from ventralstream.arrays import as_column, as_floats
+from ventralstream.assembly import groups_of, numbers_of
+from ventralstream.brain.correlation import mean_of_defined, pearson
 from ventralstream.errors import VentralError, unknown
 
 Floats = NDArray[np.float64]
@@ -151,7 +152,7 @@ def fit_time_mapping(
     subject: str | None = None,
     form: Form = "absolute",
     chance: float = 0.0,
-    bootstraps: int = 200,
+    resamples: int = 200,
     seed: int = 0,
 ) -> TimeMapping:
     """Fits the offset and the scale that bring a model's accuracy over its steps closest to people's over time.
@@ -168,7 +169,7 @@ def fit_time_mapping(
         form: "absolute" accuracies, or "relative": each side's, less chance, over its own best (over times, of the
             mean over levels), where a model and people differ in how good they ever get.
         chance: The accuracy of guessing, for "relative".
-        bootstraps: How many resamplings of subjects (or trials) and of the model's images the intervals rest on.
+        resamples: How many resamplings of subjects (or trials) and of the model's images the intervals rest on.
         seed: Of the resampling.
 
     Returns:
@@ -183,17 +184,17 @@ def fit_time_mapping(
             f" got {list(model.dims)} and {list(people.dims)}"
         )
     model = model.transpose("presentation", "time_bin")
-    step_ms = coordinate(model, "time_bin_start").astype(np.float64)
+    step_ms = numbers_of(model, "time_bin_start")
     if len(step_ms) > 1 and (np.diff(step_ms) <= 0).any():
         raise VentralError("a model's times must rise")
-    times, at = np.unique(coordinate(people, time).astype(np.float64), return_inverse=True)
+    times, at = np.unique(numbers_of(people, time), return_inverse=True)
     if len(times) < 2:
         raise VentralError(f"a mapping of times needs people at 2 times or more; got {len(times)}")
     levels, people_level, model_level = _levels(people, model, level)
 
-    right = np.asarray(people.values, dtype=np.float64)
+    right = as_floats(people.values, "answers").astype(np.float64)
     answered = np.isfinite(right)
-    who = coordinate(people, subject) if subject else np.arange(len(right))
+    who = groups_of(people, subject)[1] if subject else np.arange(len(right))
     trials = _tally(right[answered], who[answered], people_level[answered], at[answered], (len(levels), len(times)))
     shape = (len(levels), len(step_ms))
     image, step = (index.ravel() for index in np.indices(model.shape))
@@ -204,7 +205,7 @@ def fit_time_mapping(
         "images": len(images.rights),
         "levels": len(levels),
         "times": len(times),
-        "bootstraps": bootstraps,
+        "resamples": resamples,
     }
     if subject:
         n["subjects"] = len(trials.rights)
@@ -224,12 +225,12 @@ def fit_time_mapping(
 
     random = np.random.default_rng(seed)
     fits = []
-    for _ in range(bootstraps):
+    for _ in range(resamples):
         some_trials, some_images = trials.resampled(random), images.resampled(random)
         of_people, of_model = (_scaled(tally.accuracy(), form, chance) for tally in (some_trials, some_images))
         if not _undetermined(of_model, of_people):
             fits.append(_fit(step_ms, of_model, times, of_people, some_trials.counts.sum(0)))
-    n["bootstraps_undetermined"] = bootstraps - len(fits)
+    n["resamples_undetermined"] = resamples - len(fits)
     low, high = np.percentile(np.array(fits), [2.5, 97.5], axis=0) if fits else np.full((2, 2), np.nan)
     predicted = _predict(np.array([offset]), np.array([scale]), step_ms, machine, times)[:, 0]
     ok = np.isfinite(human) & np.isfinite(predicted)
@@ -352,16 +353,16 @@ def _levels(
     if level is None:
         of_people, of_model = (np.zeros(a.sizes["presentation"], dtype=np.intp) for a in (people, model))
         return np.array(["all"]), of_people, of_model
-    levels, people_index = np.unique(coordinate(people, level), return_inverse=True)
-    others, model_index = np.unique(coordinate(model, level), return_inverse=True)
+    levels, people_index = groups_of(people, level)
+    others, model_index = groups_of(model, level)
     if not np.array_equal(levels, others):
         raise VentralError(f"people's and the model's '{level}' differ: {levels.tolist()} and {others.tolist()}")
     return levels, people_index.astype(np.intp), model_index.astype(np.intp)
 
 
 def _answers(logits: ArrayLike, truth: ArrayLike, times_ms: ArrayLike) -> tuple[Floats, NDArray[Any], Floats]:
-    values, right = np.asarray(logits, dtype=np.float64), np.asarray(truth)
-    times = np.asarray(times_ms, dtype=np.float64)
+    values, right = as_floats(logits, "logits").astype(np.float64), as_column(truth)
+    times = as_floats(times_ms, "times").astype(np.float64)
     if values.ndim != 3 or right.shape != values.shape[:1] or times.shape != values.shape[1:2]:
         raise VentralError(
             "expected logits [image, step, class] with a class for each image and a time for each step;"
@@ -371,6 +372,6 @@ def _answers(logits: ArrayLike, truth: ArrayLike, times_ms: ArrayLike) -> tuple[
 
 
 def _over_time(right: Floats, times: Floats, presentation: Mapping[str, ArrayLike] | None) -> xr.DataArray:
-    coords: dict[str, Any] = {name: ("presentation", np.asarray(v)) for name, v in (presentation or {}).items()}
+    coords: dict[str, Any] = {name: ("presentation", as_column(v)) for name, v in (presentation or {}).items()}
     coords["time_bin_start"] = ("time_bin", times)
     return xr.DataArray(right, dims=("presentation", "time_bin"), coords=coords)

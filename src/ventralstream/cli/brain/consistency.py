@@ -20,7 +20,7 @@ def consistency(
     data: Annotated[str, typer.Option(help="Recordings: e.g. 'macaque-it', or a NetCDF file.")],
     root: options.Root = None,
     bin_ms: Annotated[int, typer.Option(help="Width of the time bins of macaque-it, in ms.")] = 10,
-    splits: Annotated[int, typer.Option(help="Random halvings of the repetitions.")] = 10,
+    halvings: Annotated[int, typer.Option(help="Random halvings of the repetitions.")] = 10,
     seed: Annotated[int, typer.Option(help="Their seed.")] = 1,
     as_json: options.AsJson = False,
     out: options.Out = None,
@@ -42,7 +42,7 @@ def consistency(
     regions = dict.fromkeys(recordings["region"].values.tolist()) if "region" in recordings.coords else {"all": None}
     found = {
         str(r): internal_consistency(
-            recordings if len(regions) == 1 else select(recordings, region=r), splits=splits, seed=seed
+            recordings if len(regions) == 1 else select(recordings, region=r), halvings=halvings, seed=seed
         )
         for r in regions
     }
@@ -60,7 +60,7 @@ def consistency(
     notes = [f"{r}: {s.reason}" for r, s in found.items() if s.reason]
     title = (
         f"{recorded.name}: {recordings.sizes['neuroid']} neurons, {n['stimuli']} stimuli, {n['repetitions']}"
-        f" repetitions; internal consistency (split-half, Spearman-Brown), {splits} halvings"
+        f" repetitions; internal consistency (split-half, Spearman-Brown), {halvings} halvings"
     )
     data_: dict[str, Any] = {"command": "consistency", "data": recorded.name}
     data_["regions"] = {r: s.to_json() for r, s in found.items()}

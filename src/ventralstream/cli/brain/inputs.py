@@ -30,7 +30,7 @@ _COMMANDS: dict[Kind, str] = {
     "similarity": "rsa",
     "people": "people",
     "solution times": "ost",
-    "choices": "behavior",
+    "choices": "behaviour",
 }
 PIXELS = "pixels"
 PIXELS_SIZE = 32  # height and width that images are brought to for the baseline; our choice

@@ -88,7 +88,7 @@ def ost(
         import numpy as np
 
         from ventralstream.brain import object_solution_times
-        from ventralstream.brain.arrays import mean_of_defined
+        from ventralstream.brain.correlation import mean_of_defined
         from ventralstream.report.brain_figures import solution_times
 
         name, _, area, features, score = max(found, key=lambda x: np.nan_to_num(float(x[4]), nan=-2))

@@ -118,7 +118,7 @@ def _speed(
             subject="subject",
             form=form,  # type: ignore[arg-type]
             chance=1 / CLASSES,
-            bootstraps=100,
+            resamples=100,
             seed=seed,
         )
         accuracy = model.values.mean(0)

@@ -39,7 +39,7 @@ def rsa(
     areas: options.Areas = None,
     measure: Annotated[str, typer.Option(help="Dissimilarity of patterns: correlation or euclidean.")] = "correlation",
     comparison: Annotated[str, typer.Option(help="Of RDMs: spearman, pearson or cosine.")] = "spearman",
-    bootstraps: Annotated[int, typer.Option(help="Resamplings of the stimuli for 95 % intervals; 0: none.")] = 200,
+    resamples: Annotated[int, typer.Option(help="Resamplings of the stimuli for 95 % intervals; 0: none.")] = 200,
     steps: options.Steps = None,
     reduce: options.Reduce = "none",
     projection: options.Projection = 0,
@@ -60,10 +60,10 @@ def rsa(
     import numpy as np
 
     from ventralstream.brain.similarity.rdm import rdm
-    from ventralstream.brain.similarity.rdm import rsa as compare
+    from ventralstream.brain.similarity.rsa import rsa as compare
 
     measured: Any = measure
-    how: Any = {"comparison": comparison, "bootstraps": bootstraps, "seed": seed}
+    how: Any = {"comparison": comparison, "resamples": resamples, "seed": seed}
     name, references, shown, recordings = _references(data, root, images, measured)
     target, other = next(iter(references)), list(references)[1:]
     between = {r: compare(references[target], references[r], **how) for r in other}
@@ -171,7 +171,7 @@ def _most_alike(found: list[_Found]) -> _Found:
 def _over_time(features: DataArray, reference: Rdm, measure: Any, how: dict[str, Any]) -> Score:
     import numpy as np
 
-    from ventralstream.brain.similarity.rdm import rsa_over_time
+    from ventralstream.brain.similarity.rsa import rsa_over_time
 
     rows = np.isin(features["stimulus_id"].values, reference.stimulus_id)
     return rsa_over_time(features.isel(presentation=np.flatnonzero(rows)), reference, measure=measure, **how)

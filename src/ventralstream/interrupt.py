@@ -1,4 +1,4 @@
-"""Signals while a run trains: it finishes its step and saves before it ends."""
+"""Signals during long work (training, extraction): it finishes its batch and saves before it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ventral brain behavior`: whether models confuse objects on the images on which people do."""
+"""`ventral brain behaviour`: whether models confuse objects on the images on which people do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ventralstream.brain.score import Score
 
 
-def behavior(
+def behaviour(
     models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL...]", help=options.MODEL_HELP)] = None,
     data: Annotated[
         str, typer.Option(help="People's choices: 'Rajalingham2018.public' (downloaded), or a NetCDF file.")
@@ -67,11 +67,11 @@ def behavior(
     """
     check_files(out, figure)
     options.use_threads(threads)
-    from ventralstream.brain import behavioral_ceiling, behavioral_consistency, choice_probabilities
+    from ventralstream.brain import behavioural_ceiling, behavioural_consistency, choice_probabilities
 
     trials = _trials(data, root)
-    how: Any = {"name": signature, "repetitions": halvings}
-    ceiling = behavioral_ceiling(trials, **how)
+    how: Any = {"name": signature, "halvings": halvings}
+    ceiling = behavioural_ceiling(trials, **how)
     taken = FeatureOptions(areas, steps, reduce, projection, batch_size, seed)
     found: list[tuple[str, str, str, DataArray, float, Score]] = []
     for model in open_features(models or [], images, taken, data):
@@ -79,7 +79,7 @@ def behavior(
             train, test = _parts(named_as(at_one_time(values, moment), trials), trials, labels)
             probabilities = choice_probabilities(train, test, c=c)
             right = probabilities["choice"].values[probabilities.values.argmax(1)] == probabilities["truth"].values
-            score = behavioral_consistency(probabilities, trials, **how)
+            score = behavioural_consistency(probabilities, trials, **how)
             found.append((model.name, model.weights, area, probabilities, float(right.mean()), score))
 
     people_right = float((trials.values.astype(str) == trials["truth"].values.astype(str)).mean())
@@ -91,7 +91,7 @@ def behavior(
         notes.append("right: of two objects (people), of all objects (models)")
     title = f"{data}: {signature} of {trials.sizes['presentation']} trials"
     data_ = {
-        "command": "behavior",
+        "command": "behaviour",
         "data": data,
         "options": {**how, "moment": moment, "c": c, "reduce": reduce, "projection": projection},
         "people": {"accuracy": people_right, **ceiling.to_json()},
