@@ -18,6 +18,7 @@ from ventralstream.area import Run
 from ventralstream.cells.base import channels_last
 from ventralstream.errors import VentralError
 from ventralstream.execute import Call, Execution
+from ventralstream.layers import shortcuts
 from ventralstream.onpath import StepMaps
 from ventralstream.output import NetworkState, Recording
 from ventralstream.plan import horizon, plan
@@ -51,8 +52,8 @@ class Unrollable(Protocol):
     def parameters(self) -> Iterable[Tensor]:
         """Its parameters."""
 
-    def stage(self, value: Value) -> Call:
-        """What computes a value, called with the step and the arguments."""
+    def stage(self, value: Value, compiled: bool = True) -> Call:
+        """What computes a value, called with the step and the arguments; the compiled function if there is one."""
 
 
 class Kept(Generic[Key, Made]):
@@ -202,15 +203,16 @@ def execution(
     own = next((p for p in net.parameters() if p.is_floating_point()), None)
     display = Display(net.spec, stimulus, request.presentation, request.stop - request.start, own)
     like = display.like
-    context = Run(net.shapes(*like.shape[-2:]), like)
+    shapes = net.shapes(*like.shape[-2:])
     if state is not None:
-        check_state(net, state, context, display.batch)
+        check_state(net, state, Run(shapes, like), display.batch)
 
-    def stage(value: Value) -> Call:
+    def stage(value: Value, rows: int) -> Call:
         if value.op == "separate":
             return lambda step, x: x.view_as(x)
-        call = net.stage(value)
+        call = net.stage(value, compiled=False) if request.watched else net.stage(value)
         if value.op in ("drive", "feedback"):
+            context = Run(shapes, like, rows)
             return lambda step, *args: call(step, context, *args)
         return call
 
@@ -219,11 +221,11 @@ def execution(
             return channels_last(display.frame(value.owner))
         name = str(value.owner)
         if value.op == "zeros":
-            return channels_last(like.new_zeros(1, *context.shapes.output[name]))
+            return channels_last(like.new_zeros(1, *shapes.output[name]))
         if value.op == "init":
             cell = net.areas[name].cell
             skip = cell.takes_no_state and not request.naive
-            return None, None if skip else cell.init_state(1, context.shapes.drive[name], like)
+            return None, None if skip else cell.init_state(1, shapes.drive[name], like)
         assert state is not None
         held = state.outputs.get(name, ()) if value.op == "carried" else state.cells.get(name, ())
         if len(held) < value.step or not held:
@@ -232,7 +234,9 @@ def execution(
             return _of_type(like, held[value.step - 1])
         return None, tuple(_of_type(like, x) for x in held)
 
-    return Execution(program, stage, leaf, display.batch, wanted, remat, net.fast_convolutions)
+    direct = not (request.watched or shortcuts.transformed())
+    running = Execution(program, stage, leaf, display.batch, wanted, remat, direct, net.fast_convolutions)
+    return running
 
 
 def check_state(net: Unrollable, state: NetworkState, run: Run, batch: int) -> None:

@@ -154,6 +154,11 @@ def predictivity(
     )
 
 
+def unscored(error: VentralError) -> Score:
+    """The score of what could not be scored: NaN, and why."""
+    return Score(value=np.nan, raw=np.nan, formula="none", reason=str(error))
+
+
 def mapping_named(mapping: str | Mapping) -> Mapping:
     """The mapping of that name with its defaults, or the given one.
 
