@@ -81,8 +81,8 @@ def test_with_frozen_weights_what_the_image_drives_has_gradients(images) -> None
 
     def gradient(x: torch.Tensor) -> torch.Tensor:
         out = net(x, record=vs.Record("conv4"))
-        out["conv4"].values.retain_grad()
         (found,) = torch.autograd.grad(out.output[:, 3].sum(), out["conv4"].values, retain_graph=True)
+        out["conv4"].values.retain_grad()
         out.output[:, 3].sum().backward()
         assert torch.equal(out["conv4"].values.grad, found)
         return found
