@@ -128,6 +128,8 @@ def choice_probabilities(
         raise VentralError(f"train and test features must be of the same neuroids; got {sizes[0]} and {sizes[1]}")
     labels = names_of(train, label)
     x = train.values
+    if not len(x):
+        raise VentralError("a decoder needs images to train on; got none")
     decoder = fit_decoder(x, labels, l2=1 / (c * len(x)))
     values = decoder.probabilities(test.values)
     coords: dict[str, Any] = {

@@ -54,8 +54,8 @@ def solution_times(i1: ArrayLike, thresholds: ArrayLike, times_ms: ArrayLike, ru
     if rule not in ("published", "adjacent"):
         raise unknown("rule", rule, ["published", "adjacent"])
     y, threshold, t = (as_floats(a).astype(np.float64) for a in (i1, thresholds, times_ms))
-    if y.shape != (len(threshold), len(t)):
-        raise VentralError(f"I1 must be [image, bin], {(len(threshold), len(t))}; got {y.shape}")
+    if threshold.ndim != 1 or t.ndim != 1 or y.shape != (*threshold.shape, *t.shape):
+        raise VentralError(f"I1 must be [image, bin], {(*threshold.shape, *t.shape)}; got {y.shape}")
     if (np.diff(t) <= 0).any():
         raise VentralError("time bins must be in rising order")
     reached = y >= threshold[:, None]

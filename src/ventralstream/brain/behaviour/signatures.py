@@ -59,6 +59,8 @@ def matrix_of_trials(trials: xr.DataArray) -> xr.DataArray:
         [presentation, choice], images and objects sorted; NaN where the choice is the truth or was never offered.
     """
     trials = in_order(trials, "presentation", what="a response matrix of trials")
+    if not trials.size:
+        raise VentralError("a response matrix needs trials; got none")
     answers = as_keys(as_names(trials.values, "trials have no answer"))
     sample, distractor = (names_of(trials, c) for c in ("sample_obj", "dist_obj"))
     images, first, image = np.unique(names_of(trials, "stimulus_id"), return_index=True, return_inverse=True)
@@ -155,6 +157,7 @@ def behavioural_ceiling(trials: xr.DataArray, name: Signature = "I2n", *, halvin
     Returns:
         The mean over halvings, not corrected for the halves' length (as published).
     """
+    trials = in_order(trials, "presentation", what="a behavioural ceiling")
     rs = np.array(
         [
             correlate(*(signature(matrix_of_trials(half), name) for half in pair))[0]
@@ -240,7 +243,7 @@ def behavioural_consistency(
 
 
 def brain_score_2019(*, v4: float, it: float, behaviour: float, ost: float) -> float:
-    """Brain-Score as in Kubilius, Schrimpf et al. 2019: the plain mean of its four parts, all of them raw (papers.md B.3).
+    """Brain-Score as in Kubilius, Schrimpf et al. 2019 (papers.md B.3): the plain mean of its four raw parts.
 
     Args:
         v4: Median Pearson r of V4 predictivity.
@@ -274,6 +277,7 @@ def _own_column(matrix: xr.DataArray) -> tuple[NDArray[Any], NDArray[np.intp]]:
 
 def _halves(trials: xr.DataArray, halvings: int, seed: int) -> Iterator[tuple[xr.DataArray, xr.DataArray]]:
     """Random halves of the trials; the legacy generator, because the published halves are its."""
+    trials = in_order(trials, "presentation", what="a halving of trials")
     random = np.random.RandomState(whole("seed", seed, 0))
     for _ in range(whole("halvings", halvings, 1)):
         order = list(range(trials.sizes["presentation"]))
