@@ -71,8 +71,6 @@ QUICK = {"mapping": "ridge", "splits": 2, "resamples": 2}
 CALLS = {
     "predictivity": lambda f, r: brain.predictivity(f, r, **QUICK),
     "consistency": lambda f, r: brain.internal_consistency(r),
-    "assign": lambda f, r: brain.assign_areas({"a": f}, r, **QUICK),
-    "courses": lambda f, r: brain.time_courses({"a": f}, r, **QUICK),
     "time": lambda f, r: brain.align_time(f, r),
     "rebin": lambda f, r: brain.rebin(r, [(0, 20)]),
     "select": lambda f, r: brain.select(r, region="V4"),

@@ -83,6 +83,8 @@ def evaluate(
     where = choose_device(device)
     network = load_network(model).to(where)
     images = _chosen(model, network.spec, data, root, subset) if run is None else _held_out(run, data, root, subset)
+    if images.passed_over:
+        typer.echo(images.passed_over, err=True)
     workers = (Place() if run is None else run.place).workers
     loader = Loader(images, batch_size, train=False, device=where, workers=workers)
     note = unfinished(model)

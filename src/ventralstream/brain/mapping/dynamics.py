@@ -27,8 +27,8 @@ from ventralstream.errors import VentralError
 def time_courses(models: Mapping[str, DataArray], recordings: DataArray, **options: Any) -> Dataset:
     """Scores several models, or a model and its controls, on the same recordings and splits, time bin by time bin.
 
-    This is the figure of Nayebi et al. 2018 (papers.md A.8): a ConvRNN against feedforward and time-decay controls,
-    under the recordings' ceiling.
+    This is the figure of Nayebi et al. 2018 (docs/papers.md A.8): a ConvRNN against feedforward and time-decay
+    controls, under the recordings' ceiling.
 
     Args:
         models: Features by the model's name, each as `predictivity` takes them.

@@ -155,8 +155,7 @@ def _steps_of(features: DataArray) -> Any:
     from ventralstream.jsonable import from_json
 
     shown = from_json(json.loads(features.attrs["presentation"]))
-    onset = next(t for t in range(shown.last_change + 1) if shown.frame(t).is_stimulus)
-    return np.round(features["time_bin_start"].values / features.attrs["dt_ms"]).astype(int) + onset
+    return np.round(features["time_bin_start"].values / features.attrs["dt_ms"]).astype(int) + shown.onset
 
 
 def _is_store(model: str) -> bool:
@@ -166,14 +165,13 @@ def _is_store(model: str) -> bool:
 def _stored(path: str, options: FeatureOptions) -> Features:
     import math
 
-    import zarr
-
     from ventralstream.brain import features_from_store
-    from ventralstream.features.extraction import open_features as open_store
+    from ventralstream.features.store import open_features as open_store
+    from ventralstream.features.store import stored_areas
 
     if not Path(path).is_dir():
         raise VentralError(f"the store '{path}' does not exist")
-    held = sorted(zarr.open_group(path, mode="r").group_keys())
+    held = sorted(stored_areas(path))
     reduce: Any = options.reduce
     areas: dict[str, DataArray] = {}
     for area in options.chosen(held, held, f" in '{path}'"):
@@ -199,37 +197,20 @@ def _of_network(network: Network, images: Stimuli | Path, options: FeatureOption
     shapes = spec.shapes().output
     sizes = {a: math.prod(shapes[a]) if options.reduce == "none" else shapes[a][0] for a in areas}
     reduce: Any = options.reduce
-    parts: dict[str, DataArray] = {}
     large = [a for a in areas if 0 < options.projection < sizes[a]]
-    passes = [
-        (some, projection)
-        for some, projection in ((large, options.projection), ([a for a in areas if a not in large], None))
-        if some
-    ]
-    count = len(passes) * (len(images) if isinstance(images, Stimuli) else len(list_images(images)))
+    count = len(images) if isinstance(images, Stimuli) else len(list_images(images))
     with Progress(f"showing images to {name}", count, "images", every=LINE_EVERY) as progress:
-
-        def seen(_: Any, stimuli: tuple[Any, ...], __: Any) -> None:
-            batch = stimuli[0] if not isinstance(stimuli[0], Mapping) else next(iter(stimuli[0].values()))
-            progress.update(min(progress.done + len(batch), count - 1))  # the end is said below, once
-
-        shown = network.register_forward_hook(seen)
-        try:
-            for some, projection in passes:
-                parts |= features(
-                    network,
-                    images,
-                    some,
-                    steps=options.steps,
-                    reduce=reduce,
-                    projection=projection,
-                    seed=options.seed,
-                    batch_size=options.batch_size,
-                )
-        finally:
-            shown.remove()
-        progress.update(count)
-    return {a: parts[a] for a in areas}
+        return features(
+            network,
+            images,
+            areas,
+            steps=options.steps,
+            reduce=reduce,
+            projection=dict.fromkeys(large, options.projection),
+            seed=options.seed,
+            batch_size=options.batch_size,
+            tell=progress.update,
+        )
 
 
 def _pixels(images: Stimuli | Path) -> DataArray:
