@@ -108,8 +108,8 @@ def choice_probabilities(
 ) -> xr.DataArray:
     """What a model answers: a softmax classifier on its features, fitted on `train`, asked about `test`.
 
-    The published recipe (docs/papers.md B.5): standardised features, multinomial logistic regression, C = 1e-3, fitted on
-    2,160 images of 24 objects. Brain-Score stops Newton-CG early; here the optimum is exact (our choice).
+    The published recipe (docs/papers.md B.5): standardised features, multinomial logistic regression, C = 1e-3, fitted
+    on 2,160 images of 24 objects. Brain-Score stops Newton-CG early; here the optimum is exact (our choice).
 
     Args:
         train: Features [presentation, neuroid] with coordinate `label`.

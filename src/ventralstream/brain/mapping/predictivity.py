@@ -59,8 +59,8 @@ def predictivity(
     """Scores how well linear maps of a model's features predict recordings of the same stimuli.
 
     A map is fitted on the training stimuli's mean responses; on the test stimuli, predictions are correlated with mean
-    responses (Pearson's r) per neuroid and time bin; median over neuroids; mean over splits (docs/papers.md B.4). With the
-    defaults and `stratify="object_name"`, `raw` is Brain-Score's PLS predictivity of the same arrays. One thing
+    responses (Pearson's r) per neuroid and time bin; median over neuroids; mean over splits (docs/papers.md B.4). With
+    the defaults and `stratify="object_name"`, `raw` is Brain-Score's PLS predictivity of the same arrays. One thing
     differs, by our choice: a prediction that does not vary (of a model that has gone silent) scores 0, not NaN.
 
     Args:

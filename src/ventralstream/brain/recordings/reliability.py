@@ -68,7 +68,7 @@ CORRECTIONS = {
         Correction(
             "r_over_ceiling_squared",
             "(r / c)^2 with the sign of r",
-            "docs/papers.md B.4: explained variance, Brain-Score 2018/19; overcorrects likewise; the sign is our choice",
+            "docs/papers.md B.4: explained variance, Brain-Score 2018/19; overcorrects too; the sign is our choice",
             lambda r, c: np.sign(r) * (r / c) ** 2,
             lambda c: 1 / c,
         ),
@@ -82,7 +82,7 @@ CORRECTIONS = {
         Correction(
             "half_to_half",
             "corr(M(s1), s2) / sqrt(SB(corr(M(s1), M(s2))) SB(corr(s1, s2)))",
-            "docs/papers.md A.8, first form: the numerator is of halves, the denominator of all repetitions: undercorrects",
+            "docs/papers.md A.8, first form: numerator of halves, denominator of all repetitions: undercorrects",
             None,
             lambda c: (2 - c) ** -0.5,
         ),
