@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import ventralstream as vs
 from ventralstream.checkpoints import disk
+from ventralstream.models.registry import find_spec
 from ventralstream.published.convert import class_names
 
 FILES = ("config.json", "model.safetensors", "SHA256SUMS")
@@ -289,3 +290,17 @@ def test_provenance_belongs_to_its_weights(net: vs.Network, saved: Path) -> None
     path.mkdir()
     with pytest.raises(vs.VentralError, match="it is a folder"):
         class_names(saved)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "\0", "no/such", "a\nb"])
+def test_odd_paths_of_saved_networks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    loads: list[Callable[[], object]] = [
+        lambda: vs.load_network(name),
+        lambda: vs.create_model("ff_shallow_cifar", weights=name),
+        lambda: find_spec(name),
+    ]
+    for load in loads:
+        with pytest.raises(vs.VentralError) as caught:
+            load()
+        assert "\n" not in str(caught.value) or "unknown model" in str(caught.value)
