@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,6 +31,10 @@ _VERSION = f"ventralstream {__version__}"
 _LARGEST_TEXT = 1 << 26  # bytes; the largest registered model's spec has 10 kB
 
 
+class NotSaved(VentralError, OSError):
+    """A network could not be written; also an OSError, for whoever handles a full disk."""
+
+
 def save_network(network: Network, folder: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
     """Writes a network's spec and tensors into a folder.
 
@@ -42,7 +47,8 @@ def save_network(network: Network, folder: str | Path, provenance: Mapping[str, 
             removed.
 
     Raises:
-        VentralError: A tensor has values that are not finite, or the folder cannot be written.
+        VentralError: A tensor has values that are not finite.
+        NotSaved: The folder cannot be written.
     """
     folder = Path(folder)
     tensors = {k: v.detach().contiguous().cpu() for k, v in distinct_tensors(network).items()}
@@ -55,15 +61,26 @@ def save_network(network: Network, folder: str | Path, provenance: Mapping[str, 
         with ExitStack() as stack:
             parts = {name: stack.enter_context(replacing(folder / name)) for name in files}
             parts[SPEC_FILE].write_text(network.spec.to_text(), encoding="utf-8")
-            save_file(tensors, parts[TENSOR_FILE])
+            save_tensors(tensors, parts[TENSOR_FILE])
             sums = [f"{_sha256(parts[name])}  {name}" for name in (SPEC_FILE, TENSOR_FILE)]
             parts[SUMS_FILE].write_text("\n".join((f"# {_VERSION}", *sums, "")), encoding="utf-8")
             if provenance is not None:
                 parts[PROVENANCE_FILE].write_text(json.dumps(provenance, indent=1), encoding="utf-8")
         if provenance is None:
             (folder / PROVENANCE_FILE).unlink(missing_ok=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise VentralError(f"the network cannot be saved in '{printable(folder)}': {reason(error)}") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise NotSaved(f"the network cannot be saved in '{printable(folder)}': {reason(error)}") from None
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Writes a safetensors file; OSError if the disk does not take it."""
+    path.touch()
+    mode = path.stat().st_mode  # safetensors would leave a file which only its owner may read
+    try:
+        save_file(dict(tensors), path)
+    except SafetensorError as error:
+        raise OSError(f"cannot write '{printable(path)}': {reason(error)}") from None
+    path.chmod(stat.S_IMODE(mode))
 
 
 def distinct_tensors(network: Network) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class PLS(Mapping):
-    """PLS regression, features and targets centred but not scaled (papers.md B.4).
+    """PLS regression, features and targets centred but not scaled (docs/papers.md B.4).
 
     Components end early where features or targets are exhausted to rounding; what is left predicts nothing.
 
@@ -45,7 +45,8 @@ class PLS(Mapping):
         if not 1 <= self.components <= most:
             raise VentralError(
                 f"PLS with {self.components} components; {len(split.train)} training rows and "
-                f"{split.design.features} features allow 1 to {most}"
+                f"{split.design.features} features allow 1 to {most}; take ridge (mapping='ridge', --mapping ridge), or"
+                f" PLS(components={most}) in Python"
             )
         right = split.right(y.flatten(1)).reshape(-1, *y.shape[1:])
         with _one_thread():

@@ -185,7 +185,7 @@ def load(name: str, root: str | Path | None = None, *, into_memory: bool = True)
 
 
 def monkey_solution_times(kar2019: DataArray, decoder: str = "svm") -> DataArray:
-    """The monkeys' object solution times of Kar 2019, each image once (papers.md B.6).
+    """The monkeys' object solution times of Kar 2019, each image once (docs/papers.md B.6).
 
     An image that is in the set twice is taken as it first comes, and the images are sorted by id, as in Brain-Score's
     benchmark.
