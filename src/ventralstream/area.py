@@ -33,6 +33,8 @@ class Run:
 class AreaModule(nn.Module):
     """One area's parameters and stages; see `ventralstream.spec.Area`.
 
+    Its call is the output stage, so that a hook on an area sees what other areas read.
+
     `drive` gives (drive, raw): the cell's drive (or the drive layers' output alone), and the area's own input where
     an output layer adds it. `update` gives (output, state).
     """
@@ -95,7 +97,7 @@ class AreaModule(nn.Module):
         assert self.cell is not None
         return self.cell.emit(drive, state, step, feedback), None
 
-    def output(self, step: int, last: Tensor | Drive, raw: Tensor | None) -> Tensor:
+    def forward(self, step: int, last: Tensor | Drive, raw: Tensor | None) -> Tensor:
         """The output layers, on the cell's output or on the drive."""
         x = last[0] if isinstance(last, tuple) else last
         result: Tensor = self.output_layers(x, step, raw)
@@ -116,7 +118,7 @@ class AreaModule(nn.Module):
 
 
 class Transition(nn.Module):
-    """The module of a connection's layers."""
+    """The module of a connection's layers: its call gives what arrives, of what was sent."""
 
     def __init__(self, connection: Connection, shape: Shape) -> None:
         super().__init__()
@@ -124,8 +126,8 @@ class Transition(nn.Module):
         self.tried: dict[object, bool] = {}  # see ventralstream.traits
         self.layers = nn.ModuleList(Sequence(connection.layers, shape) for _ in range(max(1, connection.per_step)))
 
-    def transit(self, step: int, x: Tensor) -> Tensor:
-        """What arrives, of what was sent; `step` counts from the first arrival."""
+    def forward(self, step: int, x: Tensor) -> Tensor:
+        """What arrives; `step` counts from the first arrival."""
         y: Tensor = self.layers[min(step, len(self.layers) - 1)](x, step)
         return x + y if self.connection.residual else y
 

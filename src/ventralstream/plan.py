@@ -89,6 +89,7 @@ def plan(spec: NetworkSpec, traits: Mapping[Stage, Traits], request: Request) ->
         carried_outputs,
         carried_states,
         tracer.fates(set(live)),
+        tuple(tracer.created[v][1] for v in range(len(values))),
         stacks,
     )
 
@@ -145,7 +146,7 @@ class _Tracer:
             last = self._stage("update", name, count, (drive, into_update, self._state(area, step)))
             self.updates[name, step] = last
             made.append(last)
-        needs_raw = any(layer.tag == "add_input" for layer in area.output)
+        needs_raw = any(layer.reads_raw for layer in area.output)
         output = self._stage("output", name, count, (last, drive if needs_raw else None))
         self.cells[name, step] = (*made, output)
         self.outputs[name, step] = self._separated(name, step, output)
@@ -270,7 +271,7 @@ def _reachable(values: list[Value], roots: list[int]) -> list[int]:
 def _schedule(
     values: list[Value], live: list[int], traits: Mapping[Stage, Traits], request: Request
 ) -> tuple[list[Instruction], frozenset[tuple[int, ...]]]:
-    if request.stream or request.naive:
+    if request.stream or request.watched or request.naive:
         return [_single(values, v, traits, request.naive) for v in live], frozenset()
     by_stage: dict[Stage, list[int]] = defaultdict(list)
     graph = nx.DiGraph()

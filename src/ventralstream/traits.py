@@ -139,12 +139,12 @@ def _output_trial(area: AreaModule, step: int) -> tuple[Callable[..., Any], list
     if area.cell is not None:
         through, given = _update_trial(area, step)
         last = through(*given)[0][0]
-    return lambda last, raw: area.output(step, last, raw), [last, raw]
+    return lambda last, raw: area(step, last, raw), [last, raw]
 
 
 def _transit_trial(transition: Transition, step: int) -> tuple[Callable[..., Any], list[Any]]:
     x = random_like((2, *transition.shape), _like(transition), seed=0)
-    return lambda x: transition.transit(step, x), [x]
+    return lambda x: transition(step, x), [x]
 
 
 TRIALS: dict[str, Callable[[Any, int], tuple[Callable[..., Any], list[Any]]]] = {  # to a call and its arguments

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ventralstream.layers import shortcuts
 from ventralstream.layers.specs import Shape
 
 State = tuple[Tensor, ...]
@@ -92,8 +93,10 @@ class Cell(nn.Module):
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """The same values in the memory layout the network's weights have; vectors stay as they are."""
-    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+    """The same values with the channels last in memory, where pooling is several times as fast; vectors stay."""
+    if x.dim() != 4 or shortcuts.functional():  # where vmap is on, x has an axis more than it shows
+        return x
+    return x.to(memory_format=torch.channels_last)
 
 
 def mix(gate: Tensor, old: Tensor, new: Tensor) -> Tensor:

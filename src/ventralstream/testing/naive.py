@@ -56,7 +56,7 @@ def unroll(
             x = frames[0].new_zeros(batch, *run.shapes.output[c.source])
         if not c.layers:
             return x
-        arrived: Tensor = net.transitions[str(i)].transit(t - spec.first_arrival(c), x.clone())
+        arrived: Tensor = net.transitions[str(i)](t - spec.first_arrival(c), x.clone())
         return arrived
 
     for t in range(start, start + len(frames)):
@@ -80,7 +80,7 @@ def unroll(
                     state = module.cell.init_state(batch, run.shapes.drive[name], frames[0])
                 given = mapped(torch.clone, (last, None if into_drive else feedback, state))
                 last, states[name, t] = module.update(count, *given)
-            output = module.output(count, *mapped(torch.clone, (last, raw)))
+            output = module(count, *mapped(torch.clone, (last, raw)))
             outputs[name, t] = output.expand(batch, *run.shapes.output[name]) + added.get((name, t), 0)
     return outputs, states
 
