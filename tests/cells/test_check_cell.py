@@ -36,7 +36,7 @@ from ventralstream.testing import check_cell
     ids=lambda spec: spec.tag,
 )
 def test_our_cells_keep_it(spec: CellSpec) -> None:
-    check_cell(spec, compile=isinstance(spec, GRU))
+    check_cell(spec, compile=False)
 
 
 @pytest.mark.parametrize("kind", ["plain", "batchnorm_in_feedback", "noise", "complex"])
