@@ -122,7 +122,7 @@ def test_two_devices_train_as_one_does(tmp_path, ventral):
         ("rgc_shallow_cifar --data cifar11", "unknown image set 'cifar11'; did you mean 'cifar10'"),
         ("rgc_shallow_cifar --data cifar10", "'cifar10' needs a root"),
         ("rgc_shallow_cifar --data cifar10 --root nowhere", "there is no"),
-        ("rgc_shallow_cifar --steps 0", "is 0; expected a whole number from 1"),
+        ("rgc_shallow_cifar --steps 0", "--steps is 0; expected at least 1"),
         ("rgc_shallow_cifar --epochs 0", "is 0; expected a whole number from 1"),
         ("rgc_shallow_cifar --optimizer adam", "unknown optimizer 'adam'; did you mean 'adamw'"),
         ("rgc_shallow_cifar --optimizer adamw --momentum 0.9", "unknown option 'momentum' of 'adamw'"),

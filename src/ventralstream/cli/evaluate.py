@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,15 @@ import typer
 
 from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
-from ventralstream.errors import VentralError, unknown
+from ventralstream.errors import VentralError, printable, unknown
 from ventralstream.jsonable import make, spec_class, tags
 
 if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
-    from ventralstream.data import FolderSet, MemorySet
+    from ventralstream.data import FolderSet, Loader, MemorySet
+    from ventralstream.progress import Progress
     from ventralstream.readout import Readout
     from ventralstream.spec import NetworkSpec
     from ventralstream.training.folder import RunFolder
@@ -63,8 +64,6 @@ def evaluate(
     standard deviation of its spec. Its logits are those of the set's classes in their order, unless its
     provenance.json names its classes.
     """
-    from rich.console import Console
-
     if threshold is not None and not 0 <= threshold <= 1:
         raise VentralError(f"the threshold is a probability between 0 and 1, got {threshold}")
     how = None if readout is None else readout_of(readout)
@@ -73,6 +72,7 @@ def evaluate(
     from ventralstream.data import Loader
     from ventralstream.device import choose_device
     from ventralstream.evaluation import accuracy_per_step, early_exit
+    from ventralstream.progress import Progress, stderr_console, stdout_console
     from ventralstream.training.folder import RECIPE, open_run
     from ventralstream.training.recipe import Place
 
@@ -84,8 +84,13 @@ def evaluate(
     images = _chosen(model, network.spec, data, root, subset) if run is None else _held_out(run, data, root, subset)
     workers = (Place() if run is None else run.place).workers
     loader = Loader(images, batch_size, train=False, device=where, workers=workers)
-    found = accuracy_per_step(network, loader, steps, how)
-    early = None if threshold is None else early_exit(network, loader, threshold, steps)
+    if run is not None and not run.complete:
+        said = f"'{model}' is half trained: its weights are those after {run.position[0]} of {run.recipe.epochs} epochs"
+        stderr_console().print(printable(said))
+    passes = 1 if threshold is None else 2
+    with Progress("evaluating", passes * len(images), "images") as progress:
+        found = accuracy_per_step(network, _shown(loader, progress), steps, how)
+        early = None if threshold is None else early_exit(network, _shown(loader, progress), threshold, steps)
 
     trained = None if run is None else network.spec.steps
     if as_json:
@@ -95,7 +100,7 @@ def evaluate(
             result["early_exit"] = dataclasses.asdict(early)
         typer.echo(json.dumps(result, indent=1))
         return
-    console = Console()
+    console = stdout_console()
     console.print(f"{network.spec.name} on {found.images} images of {images.info.name}:", soft_wrap=True)
     console.print(accuracy_table(zip(found.steps, found.times_ms, found.accuracy, strict=True), trained))
     console.print(f"readout {(how or network.spec.readout).tag}: {found.decision:.1%}")
@@ -107,6 +112,13 @@ def evaluate(
             f" {early.confident:.1%} of the images reached it",
             soft_wrap=True,
         )
+
+
+def _shown(loader: Loader, progress: Progress) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of a loader, counted by a progress that may have begun with another pass through them."""
+    for images, labels in loader:
+        yield images, labels
+        progress.update(progress.done + len(labels))
 
 
 def accuracy_table(rows: Iterable[tuple[int, float, float]], trained: int | None = None) -> Table:
