@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from ventralstream.training import Schedule as Schedule
     from ventralstream.training.run import resume as resume
     from ventralstream.training.run import train as train
+    from ventralstream.unrolled import Unrolled as Unrolled
 else:
     from ventralstream.lazy import attach
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from ventralstream import hooks, unroll
 from ventralstream import presentation as presentations
 from ventralstream import readout as readouts
-from ventralstream import unroll
-from ventralstream.area import AreaModule, Transition, traits_of
+from ventralstream.area import AreaModule, Transition
 from ventralstream.arguments import misfit, nearest
 from ventralstream.budget import check_steps
 from ventralstream.errors import VentralError
 from ventralstream.execute import Call, Execution
+from ventralstream.layers import shortcuts
 from ventralstream.layers.init import Allocating, initialise
 from ventralstream.layers.norm import StepNorm
 from ventralstream.output import Decision, NetworkState, Output
@@ -28,7 +30,10 @@ from ventralstream.spec import Connection, NetworkSpec, Shapes
 from ventralstream.stimulus import Stimulus
 from ventralstream.summary import Summary
 from ventralstream.timing import first_steps, remembers
+from ventralstream.traits import traits_of_area, traits_of_transition
 from ventralstream.values import Count, fit
+
+MOVIE = Movie()
 
 
 class _Named(nn.Module):
@@ -57,7 +62,7 @@ class Network(Summary, nn.Module):
         first_steps: Per area, the first step at which the image drives it.
         fast_convolutions: On a CPU, whether each convolution takes the form that is fastest, and a kernel's gradient is
             made once for many steps (`ventralstream.layers.cpu.convolution`): equal to the precision of the numbers'
-            type, but not to the last bit, and differentiable once. On by default.
+            type, but not to the last bit. On by default.
     """
 
     fast_convolutions: bool = True
@@ -69,7 +74,6 @@ class Network(Summary, nn.Module):
         self.first_steps = first_steps(spec)
         with Allocating():
             self._build(shapes)
-        self.to(memory_format=torch.channels_last)  # pooling is several times faster so, and no operation slower
         self._plans = unroll.Plans()
         self._shapes: unroll.Kept[tuple[int, int], Shapes] = unroll.Kept()
         self._compiled: dict[tuple[str, Any], Call] = {}
@@ -160,7 +164,7 @@ class Network(Summary, nn.Module):
             raise misfit("the frame", frame, f"normalised images [B, {channels}, H, W]")
         area = self.spec.readout_area
         wanted = (start,) if self.spec.area(area).exists(start) else ()
-        request = Request(start, start + 1, Movie(), frozenset((area, t) for t in wanted), carry=True)
+        request = Request(start, start + 1, MOVIE, frozenset((area, t) for t in wanted), carry=True)
         results = unroll.run(self, self.plan(request), frame[:, None], wanted, state=state)
         return results.at(area, start) if wanted else None, results.state(self.spec)
 
@@ -226,41 +230,45 @@ class Network(Summary, nn.Module):
             best["confidence"] >= threshold,
         )
 
+    def calls(
+        self, steps: int | None = None, *, presentation: Presentation | None = None, readout: Readout | None = None
+    ) -> dict[str, tuple[int, ...]]:
+        """The steps of the successive calls that hooks on modules see, by the modules' names; see docs/hooks.md.
+
+        Args:
+            steps, presentation, readout: As for the network's call.
+        """
+        stop = self.count_steps(steps, presentation)
+        wanted = frozenset((self.spec.readout_area, t) for t in self.readout_steps(readout or self.spec.readout, stop))
+        with shortcuts.plainly():
+            return hooks.calls(self.plan(Request(0, stop, presentation or self.spec.presentation, wanted)))
+
     def plan(self, request: Request) -> Program:
         """The program for a request."""
+        if shortcuts.watched(self) or shortcuts.traced():
+            request = replace(request, watched=True)
         return self._plans.program(self.spec, self.traits(), request)
 
     def execution(self, program: Program, stimulus: Stimulus, wanted: frozenset[int]) -> Execution:
         """A program of this network on a stimulus, ready to run; `wanted` are the values it gives out."""
         return unroll.execution(self, program, stimulus, wanted)
 
-    def stage(self, value: Value) -> Call:
-        """What computes a value of a program, called with the step and the arguments."""
-        call = self._compiled.get((value.op, value.owner))
+    def stage(self, value: Value, compiled: bool = True) -> Call:
+        """What computes a value of a program, called with the step and the arguments; compiled if it was and may be."""
+        call = self._compiled.get((value.op, value.owner)) if compiled else None
         if call is None:
             module = self.transitions[str(value.owner)] if value.op == "transit" else self.areas[str(value.owner)]
-            call = getattr(module, value.op)
+            call = module if value.op in ("output", "transit") else getattr(module, value.op)
         return cast(Call, call)
 
     def traits(self) -> dict[Stage, Traits]:
         """What the planner must know of every stage, in the modules' present mode (train or eval)."""
         traits: dict[Stage, Traits] = {}
         for area in self.spec.areas:
-            module: AreaModule = self.areas[area.name]
-            traits["output", area.name] = traits_of(module.output_layers)
-            if module.cell is None:
-                traits["drive", area.name] = traits_of(module.drive_layers)
-                continue
-            cell = traits_of(nn.Module(), module.cell)
-            drive = traits_of(module.drive_layers)
-            traits["drive", area.name] = Traits(
-                drive.distinct_steps, drive.last_step, drive.pure, drive.heavy or cell.heavy
-            )
-            traits["feedback", area.name] = Traits(heavy=True)
-            traits["update", area.name] = cell
+            traits |= traits_of_area(self.areas[area.name])
         for i in range(len(self.spec.connections)):
             if str(i) in self.transitions:
-                traits["transit", i] = traits_of(self.transitions[str(i)])
+                traits["transit", i] = traits_of_transition(self.transitions[str(i)])
         return traits
 
     def _summary(self) -> tuple[str, list[tuple[str, ...]]]:
@@ -306,10 +314,10 @@ class Network(Summary, nn.Module):
             for op, layers in (("drive", area.drive_layers), ("output", area.output_layers)):
                 stages += [op] if any(isinstance(m, StepNorm) for m in layers.modules()) else []
             for op in stages:
-                self._compiled[op, name] = _compiled(getattr(area, op), options)
+                self._compiled[op, name] = _compiled(area if op == "output" else getattr(area, op), options)
         for i in range(len(self.spec.connections)):
             if str(i) in self.transitions:
-                self._compiled["transit", i] = _compiled(self.transitions[str(i)].transit, options)
+                self._compiled["transit", i] = _compiled(self.transitions[str(i)], options)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: all but the compiled stages, which belong to this process."""

@@ -54,6 +54,7 @@ def same(a: vs.Network, b: vs.Network) -> bool:
 def test_what_is_saved(net: vs.Network, saved: Path) -> None:
     assert {f.name for f in saved.iterdir()} == set(FILES)
     assert same(vs.load_network(saved), net)
+    assert len({f.stat().st_mode for f in saved.iterdir()}) == 1, "who may read one may read all"
     if sums := shutil.which("sha256sum"):
         assert subprocess.run([sums, "--quiet", "-c", "SHA256SUMS"], cwd=saved, capture_output=True).returncode == 0
     (saved / "notes.txt").write_text("a file of the user's own")
@@ -228,12 +229,19 @@ def test_a_full_disk_leaves_the_old_network_whole(
 
     write = Path.write_text
     if at == "model.safetensors":
-        monkeypatch.setattr(disk, "save_file", full)
+        monkeypatch.setattr(disk, "save_tensors", full)
     monkeypatch.setattr(Path, "write_text", lambda p, *a, **o: full() if at in p.name else write(p, *a, **o))
-    with pytest.raises(vs.VentralError, match=r"cannot be saved in .*no space left"):
+    with pytest.raises(vs.VentralError, match=r"cannot be saved in .*no space left") as caught:
         vs.save_network(vs.build(spec(steps=7), seed=1), saved, {"source": "here"})
+    assert isinstance(caught.value, OSError)
     assert same(vs.load_network(saved), net)
     assert {f.name for f in saved.iterdir()} == set(FILES)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system")
+def test_a_disk_that_takes_no_tensors_is_an_error_of_the_system() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        disk.save_tensors({"a": torch.zeros(3)}, Path("/dev/full"))
 
 
 @pytest.mark.parametrize("renames", range(3))

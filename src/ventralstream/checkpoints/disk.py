@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ventralstream.checkpoints.fit import check_fit
@@ -30,6 +30,10 @@ _VERSION = f"ventralstream {__version__}"
 _LARGEST_TEXT = 1 << 26  # bytes; the largest registered model's spec has 10 kB
 
 
+class NotSaved(VentralError, OSError):
+    """A network could not be written; also an OSError, for whoever handles a full disk."""
+
+
 def save_network(network: Network, folder: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
     """Writes a network's spec and tensors into a folder.
 
@@ -42,7 +46,8 @@ def save_network(network: Network, folder: str | Path, provenance: Mapping[str, 
             removed.
 
     Raises:
-        VentralError: A tensor has values that are not finite, or the folder cannot be written.
+        VentralError: A tensor has values that are not finite.
+        NotSaved: The folder cannot be written.
     """
     folder = Path(folder)
     tensors = {k: v.detach().contiguous().cpu() for k, v in distinct_tensors(network).items()}
@@ -55,15 +60,23 @@ def save_network(network: Network, folder: str | Path, provenance: Mapping[str, 
         with ExitStack() as stack:
             parts = {name: stack.enter_context(replacing(folder / name)) for name in files}
             parts[SPEC_FILE].write_text(network.spec.to_text(), encoding="utf-8")
-            save_file(tensors, parts[TENSOR_FILE])
+            save_tensors(tensors, parts[TENSOR_FILE])
             sums = [f"{_sha256(parts[name])}  {name}" for name in (SPEC_FILE, TENSOR_FILE)]
             parts[SUMS_FILE].write_text("\n".join((f"# {_VERSION}", *sums, "")), encoding="utf-8")
             if provenance is not None:
                 parts[PROVENANCE_FILE].write_text(json.dumps(provenance, indent=1), encoding="utf-8")
         if provenance is None:
             (folder / PROVENANCE_FILE).unlink(missing_ok=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise VentralError(f"the network cannot be saved in '{printable(folder)}': {reason(error)}") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise NotSaved(f"the network cannot be saved in '{printable(folder)}': {reason(error)}") from None
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Writes a safetensors file; OSError if the disk does not take it.
+
+    Not by safetensors' own `save_file`: that leaves a file which only its owner may read.
+    """
+    path.write_bytes(save(dict(tensors)))
 
 
 def distinct_tensors(network: Network) -> dict[str, Tensor]:

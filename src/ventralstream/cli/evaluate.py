@@ -13,6 +13,7 @@ import typer
 
 from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
+from ventralstream.cli.unfinished import unfinished
 from ventralstream.errors import VentralError, printable, unknown
 from ventralstream.jsonable import make, spec_class, tags
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
-    from ventralstream.data import FolderSet, Loader, MemorySet
-    from ventralstream.progress import Progress
+    from ventralstream.data import FolderSet, MemorySet
     from ventralstream.readout import Readout
     from ventralstream.spec import NetworkSpec
     from ventralstream.training.folder import RunFolder
@@ -72,7 +72,7 @@ def evaluate(
     from ventralstream.data import Loader
     from ventralstream.device import choose_device
     from ventralstream.evaluation import accuracy_per_step, early_exit
-    from ventralstream.progress import Progress, stderr_console, stdout_console
+    from ventralstream.progress import stdout_console
     from ventralstream.training.folder import RECIPE, open_run
     from ventralstream.training.recipe import Place
 
@@ -82,19 +82,21 @@ def evaluate(
     where = choose_device(device)
     network = load_network(model).to(where)
     images = _chosen(model, network.spec, data, root, subset) if run is None else _held_out(run, data, root, subset)
+    if images.passed_over:
+        typer.echo(images.passed_over, err=True)
     workers = (Place() if run is None else run.place).workers
     loader = Loader(images, batch_size, train=False, device=where, workers=workers)
-    if run is not None and not run.complete:
-        said = f"'{model}' is half trained: its weights are those after {run.position[0]} of {run.recipe.epochs} epochs"
-        stderr_console().print(printable(said))
-    passes = 1 if threshold is None else 2
-    with Progress("evaluating", passes * len(images), "images") as progress:
-        found = accuracy_per_step(network, _shown(loader, progress), steps, how)
-        early = None if threshold is None else early_exit(network, _shown(loader, progress), threshold, steps)
+    note = unfinished(model)
+    if note:
+        typer.echo(printable(note), err=True)
+    found = accuracy_per_step(network, _watched("evaluating", loader, len(images)), steps, how)
+    early = None
+    if threshold is not None:
+        early = early_exit(network, _watched("answering early", loader, len(images)), threshold, steps)
 
     trained = None if run is None else network.spec.steps
     if as_json:
-        result: dict[str, Any] = {"model": str(model), "data": images.info.name, "trained_steps": trained}
+        result: dict[str, Any] = {"model": str(model), "data": images.info.name, "trained_steps": trained, "note": note}
         result |= dataclasses.asdict(found)
         if early is not None:
             result["early_exit"] = dataclasses.asdict(early)
@@ -112,13 +114,18 @@ def evaluate(
             f" {early.confident:.1%} of the images reached it",
             soft_wrap=True,
         )
+    if note:
+        console.print(printable(note), soft_wrap=True, markup=False)
 
 
-def _shown(loader: Loader, progress: Progress) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of a loader, counted by a progress that may have begun with another pass through them."""
-    for images, labels in loader:
-        yield images, labels
-        progress.update(progress.done + len(labels))
+def _watched(what: str, batches: Iterable[tuple[Tensor, Tensor]], images: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches, with how far they are on stderr."""
+    from ventralstream.progress import Progress
+
+    with Progress(what, images, "images", every=5.0) as progress:
+        for batch, labels in batches:
+            yield batch, labels
+            progress.update(progress.done + len(labels))
 
 
 def accuracy_table(rows: Iterable[tuple[int, float, float]], trained: int | None = None) -> Table:

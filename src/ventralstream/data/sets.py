@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from PIL import Image
@@ -72,6 +72,7 @@ class MemorySet:
         labels: `[N]`, int64.
         padding: Largest shift of the augmentation, in pixels.
         flip: Whether the augmentation reflects images left to right.
+        passed_over: "": there is nothing beside the images.
     """
 
     info: SetInfo
@@ -79,6 +80,7 @@ class MemorySet:
     labels: Tensor
     padding: int
     flip: bool
+    passed_over: ClassVar[str] = ""
 
     def __len__(self) -> int:
         """Number of images."""

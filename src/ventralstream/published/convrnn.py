@@ -24,7 +24,7 @@ from ventralstream.cells.ugrnn import UGRNNCell
 from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
-from ventralstream.layers.sequence import Residual
+from ventralstream.layers.residual import Residual
 from ventralstream.network import Network
 from ventralstream.published.slots import Slot, fill, slots_of
 from ventralstream.readout import MaxConfidence, Threshold

@@ -1,6 +1,7 @@
 """What a run leaves on disk, and how it is read again.
 
-RUN/config.json, model.safetensors   the network, as of the last whole epoch (`ventralstream.load_network(RUN)`)
+RUN/config.json, model.safetensors, SHA256SUMS
+                                   the network, as of the last whole epoch (`ventralstream.load_network(RUN)`)
 RUN/recipe.json                    how it is trained
 RUN/run.json                       the classes, and of each session when, where and with what it ran
 RUN/metrics.csv, tensorboard/      what was measured
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ventralstream.checkpoints import load_network, save_network
+from ventralstream.checkpoints.disk import SPEC_FILE, SUMS_FILE, TENSOR_FILE
 from ventralstream.data import Fingerprint, SetInfo
 from ventralstream.errors import VentralError, reason
 from ventralstream.files import write_text
@@ -28,7 +30,6 @@ from ventralstream.jsonable import from_json
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec, spec_from_json
 from ventralstream.training.checkpoint import (
-    SUMS,
     checkpoints,
     position,
     position_name,
@@ -39,16 +40,15 @@ from ventralstream.training.checkpoint import (
 from ventralstream.training.provenance import provenance
 from ventralstream.training.recipe import Place, Recipe
 
-CONFIG, WEIGHTS, RECIPE, RUN, METRICS, TENSORBOARD, CHECKPOINTS = (
-    "config.json",
-    "model.safetensors",
+CONFIG, WEIGHTS, SUMS = SPEC_FILE, TENSOR_FILE, SUMS_FILE
+RECIPE, RUN, METRICS, TENSORBOARD, CHECKPOINTS = (
     "recipe.json",
     "run.json",
     "metrics.csv",
     "tensorboard",
     "checkpoints",
 )
-_FILES = (CONFIG, WEIGHTS, RECIPE, RUN, METRICS)
+_FILES = (CONFIG, WEIGHTS, SUMS, RECIPE, RUN, METRICS)
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,8 @@ def _carry_on(
         fabric.launch()
         if console is None or not fabric.is_global_zero:
             console = Console(quiet=True)
+        for passed_over in filter(None, (data.passed_over for data in sets)):
+            console.print(passed_over, markup=False, highlight=False, soft_wrap=True)
         batches = len(sets[0]) // recipe.batch_size
         screen = Screen(recipe.epochs, batches, start.epoch * batches + start.batch, console)
         session = Session(run, start, fabric, sets, place, screen, stop, after_batch)
