@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ventralstream.network import Network
 from ventralstream.readout import PerStep, Readout
+from ventralstream.timing import check_driven
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -73,7 +74,8 @@ class StepCounts:
     def __init__(self, network: Network, steps: int | None = None, readout: Readout | None = None) -> None:
         self.network = network
         self.readout = readout or network.spec.readout
-        self.stop = network.spec.steps if steps is None else steps
+        self.stop = network.count_steps(steps)
+        check_driven(network.spec, self.stop)
         self.steps: tuple[int, ...] = ()
         self.counts = torch.zeros(0, dtype=torch.long)
 
@@ -128,6 +130,7 @@ def early_exit(network: Network, batches: Batches, threshold: float, steps: int 
         threshold: Probability between 0 and 1.
         steps: The last chance; the spec's by default.
     """
+    check_driven(network.spec, network.count_steps(steps))
     right, when, confident = [], [], []
     with evaluating(network):
         for images, labels in batches:

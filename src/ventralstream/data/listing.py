@@ -14,6 +14,7 @@ from pathlib import Path
 from ventralstream.data.image_file import EXTENSIONS, as_on_disk, quoted
 from ventralstream.errors import VentralError
 from ventralstream.jsonable import Spec, tagged
+from ventralstream.values import Natural
 
 _LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")  # what systems leave behind, besides hidden files
 
@@ -136,7 +137,7 @@ class Fingerprint(Spec):
         contents_sha256: Of their sizes and of parts of what is in them.
     """
 
-    images: int
+    images: Natural
     names_sha256: str
     contents_sha256: str
 

@@ -25,7 +25,7 @@ from ventralstream.models import build, list_models, model_spec
 from ventralstream.network import Network
 from ventralstream.readout import Readout
 from ventralstream.spec import NetworkSpec, spec_from_json
-from ventralstream.timing import first_steps
+from ventralstream.timing import check_driven, first_steps
 from ventralstream.training.checkpoint import FolderCheckpointIO
 from ventralstream.training.folder import TENSORBOARD, RunFolder, create_run, open_run, refuse_used
 from ventralstream.training.metrics import CsvMetrics, read_rows
@@ -254,15 +254,11 @@ def _read(path: Path) -> NetworkSpec | Network:
 
 def _check(spec: NetworkSpec, recipe: Recipe, place: Place, sets: Sets) -> None:
     """Raises VentralError for what would fail, or train on nothing, later."""
-    (classes,), first = spec.shapes().output[spec.readout_area], first_steps(spec)[spec.readout_area]
+    (classes,) = spec.shapes().output[spec.readout_area]
     data = sets[0].info
     if classes != data.num_classes:
         raise VentralError(f"'{spec.name}' tells {classes} classes apart, '{data.name}' has {data.num_classes}")
-    if spec.steps <= first:
-        raise VentralError(
-            f"{spec.steps} steps are too few to train '{spec.name}': the image reaches the logits at step"
-            f" {first}, so {first + 1} are needed"
-        )
+    check_driven(spec, spec.steps, readout=spec.readout)
     Loader(sets[0], recipe.batch_size, train=True, seed=recipe.seed, workers=place.workers)  # refuses a batch too large
     if recipe.batch_size % place.devices:
         raise VentralError(f"a batch of {recipe.batch_size} images cannot be shared by {place.devices} devices evenly")
