@@ -35,9 +35,9 @@ import ventralstream as vs
 from ventralstream.assembly import assembly
 from ventralstream.brain.behaviour.decoder import fit_decoder
 from ventralstream.brain.behaviour.ost import PUBLISHED_L2, i1_over_time, ost_consistency, solution_times
-from ventralstream.brain.behaviour.signatures import behavioral_ceiling, behavioral_consistency
+from ventralstream.brain.behaviour.signatures import behavioural_ceiling, behavioural_consistency
 from ventralstream.brain.mapping.predictivity import predictivity
-from ventralstream.brain.similarity.rdm import rsa
+from ventralstream.brain.similarity.rsa import rsa
 from ventralstream.brainscore import VentralBrainModel
 from ventralstream.errors import VentralError
 
@@ -354,8 +354,10 @@ def check_same_scores() -> None:
     trials, their_trials = xr.DataArray(**chosen), BehavioralAssembly(**chosen)
     for name in ("I1", "I2n"):
         metric = load_metric(name.lower())
-        same(name, float(behavioral_consistency(answers, trials, name).raw), float(metric(their_answers, their_trials)))
-        same(f"{name}'s ceiling", float(behavioral_ceiling(trials, name).value), float(metric.ceiling(their_trials)))
+        same(
+            name, float(behavioural_consistency(answers, trials, name).raw), float(metric(their_answers, their_trials))
+        )
+        same(f"{name}'s ceiling", float(behavioural_ceiling(trials, name).value), float(metric.ceiling(their_trials)))
 
     x = random.normal(size=(count, 40)) + 0.3 * truth[:, None]
     y = x @ random.normal(size=(40, 25)) + 3 * random.normal(size=(count, 25))

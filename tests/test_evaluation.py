@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -70,3 +71,37 @@ def test_early_exit(network, batches):
     assert found.confident == pytest.approx(crossed.any(1).double().mean().item()) and found.images == 30
     at_once = early_exit(network, batches, 0.0)
     assert at_once.mean_step == 5 and at_once.accuracy == accuracy_per_step(network, batches).accuracy[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_networks_of_other_precisions(network, batches, dtype):
+    exact = accuracy_per_step(network, batches)
+    network.to(dtype)
+    found, early = accuracy_per_step(network, batches), early_exit(network, batches, 0.3)
+    assert found.images == 30 and found.accuracy == pytest.approx(exact.accuracy, abs=0.2)
+    assert 0 <= early.accuracy <= 1 and early.images == 30
+    in_arrays = [(x.numpy(), y) for x, y in batches]
+    assert accuracy_per_step(network, in_arrays, np.int64(8)) == found
+
+
+def test_nothing_to_evaluate_is_one_sentence(network, batches):
+    empty = [(images[:0], labels[:0]) for images, labels in batches]
+    for none in ([], empty):
+        for measure in (accuracy_per_step, lambda n, b: early_exit(n, b, 0.5)):
+            with pytest.raises(vs.VentralError, match=r"no images?"):
+                measure(network, none)
+
+
+def test_labels_of_other_images_are_one_sentence(network, batches):
+    images, labels = batches[0]
+    for wrong in (labels[:1], labels[:, None], labels.tolist(), None):
+        for measure in (accuracy_per_step, lambda n, b: early_exit(n, b, 0.5)):
+            with pytest.raises(vs.VentralError, match=r"labels is .*; expected a tensor of the classes of 7 images"):
+                measure(network, [(images, wrong)])
+
+
+def test_what_was_in_evaluation_mode_stays_so(network, batches):
+    network.areas["conv1"].eval()
+    before = {name: m.training for name, m in network.named_modules()}
+    accuracy_per_step(network, batches)
+    assert {name: m.training for name, m in network.named_modules()} == before

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 
@@ -121,12 +124,17 @@ def test_mixed_precision(images) -> None:
         assert again.isfinite().all()
 
 
-def test_compiled_stages_give_the_same(images) -> None:
+def test_compiled_stages_give_the_same_and_copies_do_without(images, tmp_path) -> None:
     net = vs.create_model("rgc_shallow_cifar", seed=0).eval()
     expected = net(images, 7).output
     net.compile(backend="eager")
     torch.testing.assert_close(net(images, 7).output, expected)  # without a state, with one of a single row, of three
-    copy.deepcopy(net)(images)
+    torch.save(net, tmp_path / "net.pt")
+    copies = pickle.loads(pickle.dumps(net)), torch.load(tmp_path / "net.pt", weights_only=False)
+    for again in (*copies, copy.deepcopy(net), copy.copy(net)):
+        assert not again._compiled and not again.training
+        torch.testing.assert_close(again(images, 7).output, expected)
+    assert net._compiled
 
 
 def test_remat_keeps_less_and_gives_the_same_gradients(images) -> None:
@@ -164,10 +172,133 @@ def test_bad_input_is_one_sentence(net, images) -> None:
     sentence(lambda: net(images, presentation=vs.Masked(on=1, mask=1)), "shows 'mask'", "image")
     sentence(lambda: net(images[:, None], 4, presentation=vs.Movie()), "1 frames", "4 steps")
     sentence(lambda: net(images)["conv3"], "recorded area 'conv3'")
+    sentence(lambda: net(images)[["conv3"]], "a recorded area is ['conv3']", "its name")
+    sentence(lambda: net({"picture": images, 2: images}), "shows 'image'", "['2', 'picture']")
     sentence(lambda: net(torch.randn(1, 3, 32, 32)).__getitem__("x"), "there are none")
     windows, image = vs.create_model("cornet_s", seed=0), torch.randn(1, 3, 64, 64)
     sentence(lambda: windows(image, 3), "3 steps are too few", "step 7")
     sentence(lambda: windows(image, record=vs.Record("IT", steps=[2])), "exists from step 7")
+
+
+def test_arguments_of_another_type_are_one_sentence(net, images) -> None:
+    sentence(lambda: net(images, presentation="masked"), "presentation is 'masked'", "vs.Masked(")
+    sentence(
+        lambda: net(images, presentation=vs.Flash), "the function Flash", "a Presentation, such as vs.Flash(on=10)"
+    )
+    sentence(lambda: net(images, presentation={}), "presentation is {}", "a Presentation")
+    sentence(lambda: net.decide(images, presentation="flash"), "vs.Flash(on=10)")
+    sentence(lambda: net(images, readout="mean"), "readout is 'mean'", "vs.Mean()", "'own' or None")
+    sentence(lambda: net(images, readout=vs.PerStep), "the class PerStep", "a Readout")
+    for record in (["conv3"], "conv3", {"conv3"}, vs.Record, [vs.Record("conv3"), "conv4"]):
+        sentence(lambda record=record: net(images, record=record), "record is", "vs.Record(['V1', 'IT'])")
+    for state in (net(images), {}, (1,), 3):
+        sentence(lambda state=state: net(images, state=state), "state is", "a NetworkState")
+        sentence(lambda state=state: net.step(images, state), "state is", "a NetworkState")
+    for shown in (None, "images", [images], {"image": [1]}, images.to_sparse()):
+        sentence(lambda shown=shown: net(shown), "the image is", "a dense tensor or array [B, 3, H, W]")
+    sentence(lambda: net.step(images[0]), "the frame is a Tensor of shape [3, 32, 32]", "[B, 3, H, W]")
+    sentence(lambda: net.step(images[:, :2]), "the frame is a Tensor of shape [3, 2, 32, 32]", "[B, 3, H, W]")
+    sentence(lambda: net(images.to("meta")), "the image is on meta, the network on cpu")
+    for steps in ("7", 7.0, np.float64(7), True, np.True_, [7]):
+        sentence(lambda steps=steps: net(images, steps), "steps is", "a whole number")
+        sentence(lambda steps=steps: net.decide(images, steps=steps), "steps is", "a whole number")
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint16])
+def test_whole_numbers_of_any_kind_are_steps(net, images, kind) -> None:
+    assert net(images, kind(7)).steps == (6,) and type(net(images, kind(7)).steps[0]) is int
+    assert net.decide(images, 1.0, kind(7)).step.max() <= 6
+
+
+def test_arrays_are_taken_as_images(net, images) -> None:
+    expected = net(images).output
+    array = images.numpy()
+    read_only = array.copy()
+    read_only.flags.writeable = False
+    for x in (array, read_only, array.astype("f8"), array.astype(">f4"), array.astype(np.longdouble)):
+        torch.testing.assert_close(net(x).output, expected)
+    torch.testing.assert_close(net(array[..., ::-1]).output, net(images.flip(-1)).output)
+    torch.testing.assert_close(net.decide(array, 1.0).logits, net.decide(images, 1.0).logits)
+    both = {"image": array, "mask": array}
+    assert net(both, presentation=vs.Masked(on=3, mask=4)).output.shape == (3, 10)
+    assert net.step(array)[1].step == 1
+    sentence(lambda: net((array * 10).astype("u1")), "uint8", "floating-point")
+    sentence(lambda: net(np.ma.masked_less(array, 0)), "MaskedArray")
+    sentence(lambda: net(array.astype(object)), "a dense tensor or array")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_networks_of_any_precision_take_images_of_any(net, images, dtype) -> None:
+    exact, other = net(images), copy.deepcopy(net).to(dtype)
+    for x in (images, images.half(), images.double()):
+        out = other(x, record=vs.Record("conv5", 9), return_state=True)
+        assert out.output.dtype is out["conv5"].values.dtype is out.state.cells["conv3"][0].dtype is dtype
+        torch.testing.assert_close(out.output.float(), exact.output, rtol=0.05, atol=0.05)
+        assert other.decide(x, 0.5).logits.dtype is other.step(x)[1].cells["conv3"][0].dtype is dtype
+        assert net(x).output.dtype is torch.float32
+    assert other(images, 2, state=net(images, 4, return_state=True).state).output.dtype is dtype
+
+
+def test_gradients_of_images(net, images) -> None:
+    x = images.clone().requires_grad_()
+    (single,) = torch.autograd.grad(net(x).output[:, 2].sum(), x)
+    (double,) = torch.autograd.grad(net(x.double()).output[:, 2].sum(), x)
+    assert single.shape == x.shape and single.any()
+    torch.testing.assert_close(single, double)
+
+
+def test_no_images_give_no_answers(net, images) -> None:
+    assert net(images[:0]).output.shape == net.decide(images[:0]).logits.shape == (0, 10)
+    assert repr(net.decide(images[:0])) and net.step(images[:0])[1].step == 1
+
+
+def test_a_state_that_does_not_fit_is_one_sentence(net, images) -> None:
+    state = net(images, 4, return_state=True).state
+    for carry_on in (lambda x, s: net(x, 2, state=s), net.step):
+        sentence(lambda f=carry_on: f(images[:2], state), "the state is of a batch of 3, the stimulus of 2")
+        sentence(lambda f=carry_on: f(torch.randn(3, 3, 48, 48), state), "'conv1' is [32, 16, 16]", "48 x 48")
+        sentence(lambda f=carry_on: f(images, state.map(lambda x: x.to("meta"))), "the state is on meta")
+    for other in ("ff_shallow_cifar", "cornet_rt", "gru_shallow_cifar"):
+        net2 = vs.create_model(other, seed=0, num_classes=10)
+        x = torch.randn(3, *net2.spec.input_shape)
+        sentence(lambda n=net2, x=x: n(x, 9, state=state), "the state", other)
+    without = vs.NetworkState(state.step, state.outputs, {})
+    sentence(lambda: net(images, 2, state=without), "the state is of another network", "'conv")
+
+
+def test_two_threads_at_once(net, images) -> None:
+    def work(number: int) -> torch.Tensor:
+        x = images + number
+        grad = torch.autograd.grad(net(x, 6 + number % 3).output.sum(), net.areas["conv3"].parameters())
+        return torch.cat([net.decide(x, 0.2).logits.flatten(), *(g.flatten() for g in grad)])
+
+    expected = [work(number) for number in range(6)]
+    net._plans = type(net._plans)()
+    with ThreadPoolExecutor(2) as pool:
+        for found, wanted in zip(pool.map(work, range(6)), expected, strict=True):
+            torch.testing.assert_close(found, wanted)
+
+
+class Labelled(vs.Network):
+    """A user's own kind of network."""
+
+    def __init__(self, spec: vs.NetworkSpec, labels: list[str]) -> None:
+        super().__init__(spec)
+        self.labels = labels
+
+    def forward(self, *args, **options):
+        out = super().forward(*args, **options)
+        return [self.labels[i] for i in out.output.argmax(-1)]
+
+    def extra_repr(self) -> str:
+        return f"{len(self.labels)} labels"
+
+
+def test_a_sub_class_is_a_network(images) -> None:
+    net = Labelled(vs.model_spec("ff_shallow_cifar"), list("abcdefghij")).eval()
+    assert net(images) == copy.deepcopy(net)(images) == pickle.loads(pickle.dumps(net))(images)
+    assert net.decide(images).step.shape == (3,) and net.step(images)[1].step == 1
+    assert repr(net).startswith("Labelled 'ff_shallow_cifar': ") and "10 labels" in repr(net)
 
 
 def test_past_the_last_norm(images) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ventralstream.output import Decision as Decision
     from ventralstream.output import NetworkState as NetworkState
     from ventralstream.output import Output as Output
+    from ventralstream.output import Recording as Recording
     from ventralstream.presentation import Constant as Constant
     from ventralstream.presentation import Flash as Flash
     from ventralstream.presentation import Masked as Masked
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from ventralstream.readout import Readout as Readout
     from ventralstream.readout import Threshold as Threshold
     from ventralstream.record import Record as Record
-    from ventralstream.record import Recording as Recording
     from ventralstream.spec import Area as Area
     from ventralstream.spec import CellSpec as CellSpec
     from ventralstream.spec import Connection as Connection
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from ventralstream.training import Schedule as Schedule
     from ventralstream.training.run import resume as resume
     from ventralstream.training.run import train as train
+    from ventralstream.unrolled import Unrolled as Unrolled
 else:
     from ventralstream.lazy import attach
 

@@ -9,23 +9,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ventralstream.cells.base import Cell, Drive, State, channels_last
-from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.sequence import Sequence
 from ventralstream.layers.specs import Shape
-from ventralstream.program import Traits
+from ventralstream.purity import verdict_of_cell
 from ventralstream.spec import Connection, NetworkSpec, Shapes, drive_inputs, feedback_inputs
 
 
 @dataclass(frozen=True)
 class Run:
-    """What stays the same during one unroll: the shapes, and a tensor with the device and type to use."""
+    """What stays the same during one unroll.
+
+    Attributes:
+        shapes: The shapes.
+        like: A tensor with the device and type to use.
+        batch: The batch of a drive to which nothing arrives.
+    """
 
     shapes: Shapes
     like: Tensor
+    batch: int = 1
 
 
 class AreaModule(nn.Module):
     """One area's parameters and stages; see `ventralstream.spec.Area`.
+
+    Its call is the output stage, so that a hook on an area sees what other areas read.
 
     `drive` gives (drive, raw): the cell's drive (or the drive layers' output alone), and the area's own input where
     an output layer adds it. `update` gives (output, state).
@@ -36,6 +44,10 @@ class AreaModule(nn.Module):
         area = self.spec = spec.area(name)
         self.inputs = tuple(c for _, c in drive_inputs(spec, name))
         self.feedbacks = tuple(c for _, c in feedback_inputs(spec, name))
+        self.input_indices = tuple(i for i, _ in drive_inputs(spec, name))
+        self.feedback_indices = tuple(i for i, _ in feedback_inputs(spec, name))
+        self.shapes = shapes
+        self.tried: dict[object, bool] = {}  # see ventralstream.traits
         self.input_channels = [shapes.arriving[i][0] for i, _ in drive_inputs(spec, name)]
         self.feedback_channels = [shapes.arriving[i][0] for i, _ in feedback_inputs(spec, name)]
         raw, shape = shapes.combined[name], shapes.drive[name]
@@ -50,14 +62,16 @@ class AreaModule(nn.Module):
         shapes = run.shapes
         raw = x = self._combine(inputs, shapes)
         if x is None:  # silence: nothing has arrived, so the drive's layers give nothing
-            x = channels_last(run.like.new_zeros(1, *shapes.drive[self.spec.name]))
-            raw = run.like.new_zeros(1, *shapes.combined[self.spec.name])
+            x = channels_last(run.like.new_zeros(run.batch, *shapes.drive[self.spec.name]))
+            raw = run.like.new_zeros(run.batch, *shapes.combined[self.spec.name])
         else:
             x = self.drive_layers(x, step)
         kept = raw if self.output_layers.needs_raw else None
         if self.cell is None:
             return (x,), kept
         extra = {"raw": raw} if self.cell.needs_raw else {}
+        if verdict_of_cell(self.cell, "drive") != "pure":  # it may overwrite what the layers need for their gradient
+            x, extra = x.clone(), {name: value.clone() for name, value in extra.items() if value is not None}
         if self.cell.feedback_entry == "drive" and feedback:
             extra["feedback"] = feedback[0]
         return self.cell.drive(x, **extra), kept
@@ -83,7 +97,7 @@ class AreaModule(nn.Module):
         assert self.cell is not None
         return self.cell.emit(drive, state, step, feedback), None
 
-    def output(self, step: int, last: Tensor | Drive, raw: Tensor | None) -> Tensor:
+    def forward(self, step: int, last: Tensor | Drive, raw: Tensor | None) -> Tensor:
         """The output layers, on the cell's output or on the drive."""
         x = last[0] if isinstance(last, tuple) else last
         result: Tensor = self.output_layers(x, step, raw)
@@ -104,15 +118,16 @@ class AreaModule(nn.Module):
 
 
 class Transition(nn.Module):
-    """The module of a connection's layers."""
+    """The module of a connection's layers: its call gives what arrives, of what was sent."""
 
     def __init__(self, connection: Connection, shape: Shape) -> None:
         super().__init__()
-        self.connection = connection
+        self.connection, self.shape = connection, shape
+        self.tried: dict[object, bool] = {}  # see ventralstream.traits
         self.layers = nn.ModuleList(Sequence(connection.layers, shape) for _ in range(max(1, connection.per_step)))
 
-    def transit(self, step: int, x: Tensor) -> Tensor:
-        """What arrives, of what was sent; `step` counts from the first arrival."""
+    def forward(self, step: int, x: Tensor) -> Tensor:
+        """What arrives; `step` counts from the first arrival."""
         y: Tensor = self.layers[min(step, len(self.layers) - 1)](x, step)
         return x + y if self.connection.residual else y
 
@@ -136,25 +151,3 @@ def _concat(parts: list[Tensor | None], channels: list[int], size: Shape) -> Ten
         for x, n in zip(parts, channels, strict=True)
     ]
     return torch.cat(full, 1)
-
-
-def traits_of(module: nn.Module, extra: Cell | None = None) -> Traits:
-    """What the planner must know of a stage made of these modules, in their present mode."""
-    parts = [*module.modules(), *(extra.modules() if extra is not None else ())]
-    distinct, last = 1, None
-    if isinstance(module, Transition):
-        distinct = len(module.layers)
-    if extra is not None:
-        distinct, last = extra.distinct_steps, extra.last_step
-    pure, heavy = True, False
-    for part in parts:
-        if isinstance(part, StepNorm):
-            distinct = max(distinct, part.spec.per_step)
-            if part.spec.per_step and part.spec.past_end == "error":
-                last = min(part.spec.per_step - 1, part.spec.per_step - 1 if last is None else last)
-        if isinstance(part, nn.modules.batchnorm._BatchNorm) and (part.training or not part.track_running_stats):
-            pure = False
-        if isinstance(part, nn.Dropout) and part.training and part.p > 0:
-            pure = False
-        heavy = heavy or isinstance(part, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))
-    return Traits(distinct, last, pure, heavy, extra is not None and extra.forgets())

@@ -10,29 +10,25 @@ This file needs the package brainscore-vision; nothing else of ours imports it.
 
 from __future__ import annotations
 
-import copy
 import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from ventralstream.arguments import whole
 from ventralstream.assembly import TimeBins
 from ventralstream.brain.behaviour.decoder import Decoder, fit_decoder
-from ventralstream.data import Preprocessing
 from ventralstream.errors import VentralError, unknown
-from ventralstream.features.commitment import Regions, commit, regions_of_sites, step_weights
-from ventralstream.models.registry import list_models, model_entry
+from ventralstream.features.batches import Recorded, ask, recorded
+from ventralstream.features.commitment import commit, published_regions, step_weights
+from ventralstream.features.shown import shown
 from ventralstream.network import Network
-from ventralstream.output import Output
 from ventralstream.presentation import Presentation
 from ventralstream.record import Record
-from ventralstream.spec import NetworkSpec
 
 try:
     from brainscore_core.supported_data_standards.brainio.assemblies import (  # type: ignore[import-not-found]
@@ -60,13 +56,13 @@ class VentralBrainModel(BrainModel):
     """A network as a subject of Brain-Score's experiments.
 
     It records (`start_recording`) and answers (`start_task` with "label" or "probabilities"); what was asked for last
-    is what `look_at` gives. The network is run in evaluation mode, where nothing in it is random.
+    is what `look_at` gives. The network is run in evaluation mode, where nothing in it is random, and left as it is.
 
     Args:
         network: The network.
         identifier: The model's name; the spec's by default.
         regions: For each region ("V1", "V2", "V4", "IT", or of your own naming) its area or areas. By default those
-            that the registered model's authors assign; see `regions_of_sites`.
+            that the registered model's authors assign; see `published_regions`.
         class_names: What the network's classes are called, in order, for the task "label"; several may have the same
             name. Not needed where there are 1,000 classes, which are taken for ImageNet's.
         visual_degrees: How wide the network's image is taken to be; Brain-Score's usual 8 degrees.
@@ -99,20 +95,17 @@ class VentralBrainModel(BrainModel):
         height, width = spec.input_shape[1:]
         if height != width:
             raise VentralError(f"'{spec.name}' takes {height} x {width} pixels; Brain-Score's images are square")
-        if batch_size < 1:
-            raise VentralError(f"batch_size is {batch_size}; expected at least 1")
         if reduce not in ("flatten", "mean", "max"):
             raise unknown("reduce", reduce, ("flatten", "mean", "max"))
-        self.network = copy.deepcopy(network).eval() if any(m.training for m in network.modules()) else network
-        self.regions = commit(_published_regions(spec) if regions is None else regions, (a.name for a in spec.areas))
+        self.network = network
+        self.regions = commit(published_regions(spec) if regions is None else regions, (a.name for a in spec.areas))
         self.steps = network.count_steps(steps, presentation)
         self.presentation = presentation or spec.presentation
         self.delay_ms = delay_ms
         self.reduce = reduce
-        self.batch_size = batch_size
+        self.batch_size = whole("batch_size", batch_size, 1)
         self._identifier = identifier or spec.name
         self._visual_degrees = visual_degrees
-        self._preprocessing = Preprocessing(height, spec.mean, spec.std, "squash")  # the whole image, as experiments do
         self._class_names = self._check_names(class_names)
         self._doing: _Recording | _Labelling | Decoder | Literal["nothing"] | None = None
 
@@ -139,18 +132,17 @@ class VentralBrainModel(BrainModel):
             raise unknown("region", recording_target, self.regions, f" of '{self.identifier}'")
         # as they are given: Brain-Score looks bins up by their numbers, and arrays are no numbers
         bins = [tuple(np.asarray(b).tolist()) for b in time_bins]
-        spec, weights = self.network.spec, {}
-        onset = next((t for t in range(self.steps) if self.presentation.frame(t).is_stimulus), None)
-        if onset is None:
+        spec, onset = self.network.spec, self.presentation.onset
+        if onset >= self.steps:
             raise VentralError(f"the presentation does not show the image in {self.steps} steps")
+        records, weights = [], {}
         for area in self.regions[recording_target]:
             there = range(spec.area(area).start, self.steps)
             values = step_weights(bins, there, spec.dt_ms, self.delay_ms - onset * spec.dt_ms, area)
-            weights[area] = np.pad(values, ((0, 0), (there.start, 0)))
-        steps = np.flatnonzero(np.any([w.any(0) for w in weights.values()], axis=0))
-        self._doing = _Recording(
-            recording_target, bins, tuple(steps.tolist()), {a: w[:, steps] for a, w in weights.items()}
-        )
+            used = np.flatnonzero(values.any(0))
+            records.append(Record(area, tuple(there[i] for i in used), self.reduce))
+            weights[area] = values[:, used]
+        self._doing = _Recording(recording_target, bins, records, weights)
 
     def start_task(
         self,
@@ -183,11 +175,11 @@ class VentralBrainModel(BrainModel):
                 raise VentralError("the task 'label' needs the labels to choose among, or 'imagenet'")
             self._doing = self._labelling(fitting_stimuli, aggregation)
         elif task == BrainModel.Task.probabilities:
-            shown = _Shown.of(fitting_stimuli)
-            if "image_label" not in shown.columns:
+            fitted = _Shown.of(fitting_stimuli)
+            if "image_label" not in fitted.columns:
                 raise VentralError("the task 'probabilities' needs fitting stimuli with a column 'image_label'")
-            features = self._read_by_readout(shown)
-            labels = shown.columns["image_label"]
+            features = self._read_by_readout(fitted)
+            labels = fitted.columns["image_label"]
             self._doing = fit_decoder(features, labels, l2=1 / (CLASSIFIER_C * len(features)))
         else:
             known = (BrainModel.Task.label, BrainModel.Task.probabilities, BrainModel.Task.passive)
@@ -215,38 +207,37 @@ class VentralBrainModel(BrainModel):
             raise VentralError("the model was asked for nothing; start_recording or start_task comes before look_at")
         if self._doing == "nothing":
             return None
-        shown = _Shown.of(stimuli)
+        looked = _Shown.of(stimuli)
         if isinstance(self._doing, _Recording):
-            return self._record(shown, self._doing)
+            return self._record(looked, self._doing)
         if isinstance(self._doing, _Labelling):
-            return self._label(shown, self._doing)
-        probabilities = self._doing.probabilities(self._read_by_readout(shown))
-        coords = shown.coords() | {"choice": ("choice", self._doing.classes)}
+            return self._label(looked, self._doing)
+        probabilities = self._doing.probabilities(self._read_by_readout(looked))
+        coords = looked.coords() | {"choice": ("choice", self._doing.classes)}
         return BehavioralAssembly(probabilities, coords=coords, dims=["presentation", "choice"])
+
+    def _show(self, looked: _Shown, records: Sequence[Record], decide: bool = False) -> Iterator[Recorded]:
+        """What the network does with the different images, a batch at a time."""
+        images = shown(self.network, looked.paths, resize="squash")  # the whole image, as experiments do
+        asked = ask(self.network, records, self.steps, self.presentation)
+        return recorded(self.network, asked, images.all_readable(self.batch_size), decide=decide)
 
     # --- recordings ---------------------------------------------------------------------------------------------------
 
-    def _record(self, shown: _Shown, what: _Recording) -> Any:
-        spec = self.network.spec
-        record = Record(tuple(what.weights), what.steps, self.reduce)
-        stop = max(what.steps[-1], spec.area(spec.readout_area).start) + 1  # the unroll always gives logits
-        values: NDArray[np.float32] | None = None
-        row = 0
-        for output in self._run(shown, min(stop, self.steps), record):
-            areas = []
-            for area, weights in what.weights.items():
-                steps = output[area].values.float().cpu()
-                areas.append(torch.einsum("btn,kt->bnk", steps, torch.from_numpy(weights).float()))
-            batch = torch.cat(areas, 1).numpy()
-            if values is None:
-                values = np.empty((len(shown.paths), *batch.shape[1:]), dtype=np.float32)
-            values[row : row + len(batch)] = batch
-            row += len(batch)
-        assert values is not None
-        values = values if shown.is_plain else values[shown.rows]
-        coords = shown.coords() | self._neuroids(what)
+    def _record(self, looked: _Shown, what: _Recording) -> Any:
+        batches = []
+        for batch in self._show(looked, what.records):
+            areas = [
+                torch.einsum("btn,kt->bnk", batch.activations[area].float(), torch.from_numpy(weights).float())
+                for area, weights in what.weights.items()
+            ]
+            batches.append(torch.cat(areas, 1).numpy())
+        values = np.concatenate(batches)
+        if len(looked.rows) != len(looked.paths):  # else each presentation shows an image of its own
+            values = values[looked.rows]
+        coords = looked.coords() | self._neuroids(what)
         for taken in ("region", "neuroid_id", "layer", "channel", "channel_y", "channel_x"):
-            if taken in shown.columns:
+            if taken in looked.columns:
                 raise VentralError(f"the stimuli have a column '{taken}', which is a coordinate of neuroids; rename it")
         if len(what.bins) == 1:
             return NeuroidAssembly(values[..., 0], coords=coords, dims=["presentation", "neuroid"])
@@ -271,19 +262,22 @@ class VentralBrainModel(BrainModel):
 
     # --- behaviour ----------------------------------------------------------------------------------------------------
 
-    def _read_by_readout(self, shown: _Shown) -> NDArray[np.float32]:
+    def _read_by_readout(self, looked: _Shown) -> NDArray[np.float32]:
         """What the readout area reads for the last logits, averaged over space: [presentation, feature]."""
         spec = self.network.spec
         readout = spec.area(spec.readout_area)
         last = (self.steps if readout.stop is None else min(readout.stop, self.steps)) - 1
-        parts = []
-        for _, connection in spec.inputs(readout.name):
-            if connection.kind in ("lateral", "feedback"):
-                continue
-            record = Record(connection.source, last - connection.delay, "mean")
-            found = [o[connection.source].values[:, 0].float().cpu() for o in self._run(shown, self.steps, record)]
-            parts.append(torch.cat(found)[shown.rows])
-        features: NDArray[np.float32] = torch.cat(parts, 1).numpy()
+        read = [c for _, c in spec.inputs(readout.name) if c.kind not in ("lateral", "feedback")]
+        steps: dict[str, list[int]] = {}
+        for connection in read:
+            steps.setdefault(connection.source, []).append(last - connection.delay)
+        records = [Record(source, tuple(dict.fromkeys(ts)), "mean") for source, ts in steps.items()]
+        at = {record.areas[0]: record.steps or () for record in records}
+        batches = [
+            torch.cat([b.activations[c.source][:, at[c.source].index(last - c.delay)].float() for c in read], 1)
+            for b in self._show(looked, records)
+        ]
+        features: NDArray[np.float32] = torch.cat(batches)[looked.rows].numpy()
         return features
 
     def _labelling(self, choices: str | Sequence[str], aggregation: str) -> _Labelling:
@@ -309,14 +303,15 @@ class VentralBrainModel(BrainModel):
         groups = [[i for i, name in enumerate(self._class_names) if name == label] for label in labels]
         return _Labelling(labels, groups, aggregation, False)
 
-    def _label(self, shown: _Shown, what: _Labelling) -> Any:
-        logits = torch.cat([output.output.float().cpu() for output in self._run(shown, self.steps)])[shown.rows]
+    def _label(self, looked: _Shown, what: _Labelling) -> Any:
+        decisions = [b.decision.float() for b in self._show(looked, (), decide=True) if b.decision is not None]
+        logits = torch.cat(decisions)[looked.rows]
         probabilities = logits.softmax(-1)
         join = torch.amax if what.aggregation == "max" else torch.mean
         joined = torch.stack([join(probabilities[:, group], dim=1) for group in what.classes], 1)
         chosen = joined.argmax(1).numpy()
         answers = np.array(what.labels)[chosen]
-        coords = shown.coords() | {"label": ("presentation", answers)}
+        coords = looked.coords() | {"label": ("presentation", answers)}
         if what.imagenet:
             coords |= {"synset": ("presentation", answers), "logit": ("presentation", chosen)}
         return BehavioralAssembly(answers[None], coords=coords, dims=["choice", "presentation"])
@@ -329,29 +324,14 @@ class VentralBrainModel(BrainModel):
             raise VentralError(f"'{self.identifier}' has {classes} classes; got {len(names)} class_names")
         return [str(n) for n in names]
 
-    # --- running ------------------------------------------------------------------------------------------------------
-
-    def _run(self, shown: _Shown, steps: int, record: Record | None = None) -> Iterator[Output]:
-        """The network's outputs to the different images, a batch at a time."""
-        device = next((t.device for t in self.network.state_dict().values()), torch.device("cpu"))
-        for start in range(0, len(shown.paths), self.batch_size):
-            images = self._read(shown.paths[start : start + self.batch_size]).to(device)
-            with torch.no_grad():
-                yield self.network(images, steps, presentation=self.presentation, record=record)
-
-    def _read(self, paths: Sequence[str]) -> Tensor:
-        prepare = self._preprocessing
-        pixels = [prepare.read(Path(path)) for path in paths]
-        return prepare.normalise(torch.stack(pixels))
-
 
 @dataclass(frozen=True)
 class _Recording:
-    """What is recorded: per area the weights [bin, step] of the steps run."""
+    """What is recorded: of each area the steps that count, and per area their weights [bin, step]."""
 
     region: str
     bins: list[tuple[float, ...]]
-    steps: tuple[int, ...]
+    records: list[Record]
     weights: dict[str, NDArray[np.float64]]
 
 
@@ -389,11 +369,6 @@ class _Shown:
         different = {path: i for i, path in enumerate(dict.fromkeys(paths))}
         return cls(list(different), np.array([different[path] for path in paths]), columns)
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether each presentation shows an image of its own."""
-        return len(self.paths) == len(self.rows)
-
     def coords(self) -> dict[str, tuple[str, Any]]:
         """Their columns as coordinates of presentations."""
         return {name: ("presentation", values) for name, values in self.columns.items()}
@@ -402,16 +377,6 @@ class _Shown:
 def _check_variance(required: bool) -> None:
     if required:
         raise VentralError("trials that differ were asked for (require_variance), but a network has no noise")
-
-
-def _published_regions(spec: NetworkSpec) -> Regions:
-    published = model_entry(spec.name).published if spec.name in list_models() else None
-    if published is None or not published.sites:
-        raise VentralError(
-            f"nobody has published which areas of '{spec.name}' are which region; give regions, as in"
-            f" regions={{'IT': '{spec.areas[0].name}'}} (its areas are {', '.join(a.name for a in spec.areas)})"
-        )
-    return regions_of_sites(published.sites)
 
 
 def _synsets() -> list[str]:

@@ -5,12 +5,28 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable
-
-_NAME_SHOWN = 80  # characters of a name in a message: longer ones are cut
+from typing import Self
 
 
 class VentralError(ValueError):
     """Bad input: the message says in one sentence what was wrong and what was expected."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Work that was stopped by a signal, with a sentence about where it stands and how to carry on.
+
+    Attributes:
+        code: The exit code for it: 128 and the signal's number, so 130 after Ctrl-C (SIGINT) and 143 after SIGTERM.
+    """
+
+    def __init__(self, message: str = "", code: int = 130) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @classmethod
+    def by(cls, signum: int, message: str = "") -> Self:
+        """The interruption by a signal."""
+        return cls(message, 128 + signum)
 
 
 def printable(text: object) -> str:
@@ -26,10 +42,26 @@ def _shows(character: str) -> bool:
     return character.isprintable() or unicodedata.category(character) == "Zs"  # other spaces than the usual one
 
 
-def shortened(name: object) -> str:
-    """A name, cut in the middle if it is too long for a sentence."""
+def reason(error: BaseException) -> str:
+    """What an exception of another library says, in a few words of one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower() if error.strerror[1:].islower() else error.strerror
+    lines = str(error).strip().splitlines()
+    return shortened(lines[0], 200) if lines else type(error).__name__
+
+
+def about_file(error: OSError) -> str:
+    """What the system says of a file, as a sentence."""
+    if not error.strerror:  # of a library that speaks in sentences itself
+        return reason(error)
+    where = f" '{shortened(error.filename)}'" if error.filename else ""
+    return f"cannot read or write{where}: {reason(error)}"
+
+
+def shortened(name: object, most: int = 80) -> str:
+    """A name, cut in the middle if it has more characters than that: too long for a sentence."""
     text = str(name)
-    return text if len(text) <= _NAME_SHOWN else f"{text[: _NAME_SHOWN // 2]}...{text[-_NAME_SHOWN // 4 :]}"
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 4 :]}"
 
 
 def unknown(what: str, name: object, valid: Iterable[object], where: str = "") -> VentralError:

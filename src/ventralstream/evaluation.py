@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ventralstream.arguments import misfit
+from ventralstream.errors import VentralError
 from ventralstream.network import Network
 from ventralstream.readout import PerStep, Readout
 from ventralstream.timing import check_driven
@@ -67,8 +69,8 @@ class StepCounts:
         readout: How the decision is taken; the spec's by default.
 
     Attributes:
-        counts: [steps + 2], whole numbers: right answers at each step, right decisions, images. Counts of
-            parts of a set add up.
+        counts: [steps + 3], whole numbers: right answers at each step, right decisions, images, and images with a
+            logit that is not finite. Counts of parts of a set add up.
     """
 
     def __init__(self, network: Network, steps: int | None = None, readout: Readout | None = None) -> None:
@@ -82,17 +84,30 @@ class StepCounts:
     @torch.no_grad()
     def add(self, images: Tensor, labels: Tensor) -> None:
         """Runs the network, in the mode it is in, on images [B, C, H, W] of classes `labels` [B]."""
+        _check_labels(images, labels)
         out = self.network(images, self.stop, readout=PerStep())
         wanted = self.readout.steps(out.steps[0], self.stop)
         decision = self.readout.decide(out.logits[:, [i for i, t in enumerate(out.steps) if t in wanted]])
         right = torch.cat([out.logits, decision[:, None]], 1).argmax(-1) == labels[:, None]
-        counts = torch.cat([right.sum(0), right.new_tensor([len(labels)], dtype=torch.long)])
+        broken = ~out.logits.isfinite().flatten(1).all(1)
+        images = right.new_tensor([len(labels)], dtype=torch.long)
+        counts = torch.cat([right.sum(0), images, broken.sum()[None]])
         self.counts = self.counts.to(counts.device) + counts if self.steps else counts
         self.steps = out.steps
 
     def result(self) -> StepAccuracies:
-        """The accuracies of what was counted so far."""
-        *right, decision, images = self.counts.tolist()
+        """The accuracies of what was counted so far.
+
+        Raises:
+            VentralError: if no image was counted, or the network gave logits that are not finite.
+        """
+        *right, decision, images, broken = self.counts.tolist() or (0, 0, 0)
+        _refuse_none(images)
+        if broken:
+            raise VentralError(
+                f"the logits of {broken} of {images} images are not finite: the network's weights or activations"
+                " are too large"
+            )
         return StepAccuracies(
             self.steps,
             self.network.times_ms(self.steps),
@@ -131,13 +146,18 @@ def early_exit(network: Network, batches: Batches, threshold: float, steps: int 
         steps: The last chance; the spec's by default.
     """
     check_driven(network.spec, network.count_steps(steps))
-    right, when, confident = [], [], []
+    right, when, confident, finite = [], [], [], []
     with evaluating(network):
         for images, labels in batches:
+            _check_labels(images, labels)
             decision = network.decide(images, threshold, steps)
             right.append((decision.logits.argmax(-1) == labels).cpu())
             when.append(decision.step.cpu())
             confident.append(decision.confident.cpu())
+            finite.append(decision.logits.isfinite().all().cpu())
+    _refuse_none(sum(map(len, when)))
+    if not all(finite):
+        raise VentralError("the network gives logits that are not finite: its weights or activations are too large")
     at = torch.cat(when)
     mean, median, dt_ms = at.double().mean().item(), int(at.median()), network.spec.dt_ms
     return EarlyExit(
@@ -152,12 +172,23 @@ def early_exit(network: Network, batches: Batches, threshold: float, steps: int 
     )
 
 
+def _check_labels(images: Tensor, labels: Tensor) -> None:
+    if not isinstance(labels, Tensor) or labels.shape != images.shape[:1]:
+        raise misfit("labels", labels, f"a tensor of the classes of {len(images)} images")
+
+
+def _refuse_none(images: int) -> None:
+    if not images:
+        raise VentralError("there are no images to measure the accuracy on; expected at least one")
+
+
 @contextmanager
 def evaluating(network: Network) -> Iterator[None]:
-    """Puts a network into evaluation mode, and back into the mode it was in."""
-    training = network.training
+    """Puts a network into evaluation mode, and every module of it back into the mode it was in."""
+    training = [module for module in network.modules() if module.training]
     network.eval()
     try:
         yield
     finally:
-        network.train(training)
+        for module in training:
+            module.training = True

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ventralstream import hooks
+from ventralstream.layers import shortcuts
 from ventralstream.layers.cpu import convolution
 from ventralstream.program import LEAVES, Instruction, Program, Value
 
@@ -27,23 +29,26 @@ class Execution:
 
     Args:
         program: The program.
-        stage: Gives the function of a (op, owner); called as `function(step, *args)`.
+        stage: Gives the function of a value, and the batch it has where nothing arrives; called as
+            `function(step, *args)`.
         leaf: Makes a leaf value, of the whole batch or of a batch of one.
         batch: The batch size.
         wanted: Indices of the values to give out.
         remat: Recomputes each stage's inside in the backward pass instead of keeping it (less memory, more time).
             A stage that is not pure keeps its inside.
-        fast_convolutions: See `Network.fast_convolutions`.
+        shortcuts: Whether modules may be gone around; see `ventralstream.layers.shortcuts`.
+        fast_convolutions: See `Network.fast_convolutions`; only with shortcuts.
     """
 
     def __init__(
         self,
         program: Program,
-        stage: Callable[[Value], Call],
+        stage: Callable[[Value, int], Call],
         leaf: Callable[[Value], Any],
         batch: int,
         wanted: frozenset[int],
         remat: bool = False,
+        shortcuts: bool = True,
         fast_convolutions: bool = True,
     ) -> None:
         self.program, self.stage, self.leaf = program, stage, leaf
@@ -51,7 +56,9 @@ class Execution:
         self.env: dict[int, Any] = {}
         self.stacks: dict[tuple[int, ...], Any] = {}
         self.dropped: list[Tensor] = []
-        self.store = convolution.Store() if fast_convolutions else None
+        self.watched = program.request.watched
+        self.shortcuts = shortcuts
+        self.store = convolution.Store() if shortcuts and fast_convolutions else None
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         for instruction in self.program.instructions:
@@ -86,6 +93,8 @@ class Execution:
             leaf = self.leaf(value)
             for rows in self.dropped if value.stimulus else ():
                 leaf = _map(lambda x: x[rows], leaf)  # noqa: B023
+            if self.watched:
+                leaf = _map(lambda x: x.expand(self.batch, *x.shape[1:]), leaf)
             self.env[instruction.outs[0]] = leaf
             return
         expand = self.batch if instruction.expand and value.stimulus else None
@@ -94,7 +103,14 @@ class Execution:
             None if a is None else self._operand(a, part, expand)
             for a, part in zip(instruction.args, parts, strict=True)
         ]
-        call = convolution.within(self.store, self.stage(value))
+        if instruction.copy:
+            args = [_map(_copy, a) for a in args]
+        call = self.stage(value, self.batch if self.watched else expand or 1)
+        if self.shortcuts:
+            call = convolution.within(self.store, shortcuts.allowing(call))
+        elif self.watched:
+            step = self.program.steps[instruction.outs[0]]
+            call = hooks.during(hooks.Moment(cast(str | int, value.owner), value.op, step), call)
         if self.remat and torch.is_grad_enabled() and not (instruction.expand and count == 1):
             result = checkpoint(call, value.step, *args, use_reentrant=False)
         else:
@@ -118,8 +134,8 @@ class Execution:
         return parts[0] if len(parts) == 1 else _cat(parts)
 
 
-def _rows(tree: Any) -> int:
-    return _rows(tree[0]) if isinstance(tree, tuple) else int(tree.shape[0])
+def _rows(tree: Any) -> Any:
+    return _rows(tree[0]) if isinstance(tree, tuple) else tree.shape[0]
 
 
 def _map(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
@@ -128,12 +144,17 @@ def _map(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
     return f(tree) if isinstance(tree, Tensor) else tree
 
 
+def _copy(x: Tensor) -> Tensor:
+    return x.clone(memory_format=torch.channels_last) if x.dim() == 4 else x.clone()
+
+
 def _split(tree: Any, count: int) -> list[Any]:
     """As many parts of the batch; each tensor is split once, so that its gradient is put together once."""
     if isinstance(tree, tuple):
         parts = [_split(x, count) for x in tree]
         return [tuple(part[i] for part in parts) for i in range(count)]
-    return list(tree.chunk(count)) if isinstance(tree, Tensor) else [tree] * count
+    # by sizes: torch.export then knows the parts' of any batch
+    return list(torch.split(tree, [tree.shape[0] // count] * count)) if isinstance(tree, Tensor) else [tree] * count
 
 
 def _cat(trees: list[Any]) -> Any:

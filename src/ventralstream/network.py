@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from ventralstream import unroll
-from ventralstream.area import AreaModule, Transition, traits_of
+from ventralstream import hooks, unroll
+from ventralstream import presentation as presentations
+from ventralstream import readout as readouts
+from ventralstream.area import AreaModule, Transition
+from ventralstream.arguments import misfit, nearest
 from ventralstream.budget import check_steps
 from ventralstream.errors import VentralError
 from ventralstream.execute import Call, Execution
+from ventralstream.layers import shortcuts
 from ventralstream.layers.init import Allocating, initialise
 from ventralstream.layers.norm import StepNorm
 from ventralstream.output import Decision, NetworkState, Output
@@ -22,8 +28,12 @@ from ventralstream.readout import Readout, Threshold
 from ventralstream.record import Record
 from ventralstream.spec import Connection, NetworkSpec, Shapes
 from ventralstream.stimulus import Stimulus
+from ventralstream.summary import Summary
 from ventralstream.timing import first_steps, remembers
+from ventralstream.traits import traits_of_area, traits_of_transition
 from ventralstream.values import Count, fit
+
+MOVIE = Movie()
 
 
 class _Named(nn.Module):
@@ -40,18 +50,19 @@ class _Named(nn.Module):
         return name in self._modules
 
 
-class Network(nn.Module):
+class Network(Summary, nn.Module):
     """A network built from its spec.
 
     Images are given normalised (`spec.mean`, `spec.std`), [B, C, H, W]; any size works. A presentation with a mask
-    takes `{"image": images, "mask": masks}`, a movie [B, T, C, H, W].
+    takes `{"image": images, "mask": masks}`, a movie [B, T, C, H, W]. Tensors of any floating-point type and NumPy
+    arrays are taken in the network's own type.
 
     Attributes:
         spec: Its spec.
         first_steps: Per area, the first step at which the image drives it.
         fast_convolutions: On a CPU, whether each convolution takes the form that is fastest, and a kernel's gradient is
             made once for many steps (`ventralstream.layers.cpu.convolution`): equal to the precision of the numbers'
-            type, but not to the last bit, and differentiable once. On by default.
+            type, but not to the last bit. On by default.
     """
 
     fast_convolutions: bool = True
@@ -63,9 +74,8 @@ class Network(nn.Module):
         self.first_steps = first_steps(spec)
         with Allocating():
             self._build(shapes)
-        self.to(memory_format=torch.channels_last)  # pooling is several times faster so, and no operation slower
         self._plans = unroll.Plans()
-        self._shapes: dict[tuple[int, int], Shapes] = {}
+        self._shapes: unroll.Kept[tuple[int, int], Shapes] = unroll.Kept()
         self._compiled: dict[tuple[str, Any], Call] = {}
 
     def _build(self, shapes: Shapes) -> None:
@@ -108,22 +118,26 @@ class Network(nn.Module):
         Raises:
             VentralError: for input that cannot be run, in one sentence.
         """
-        start = state.step if state else 0
+        start = _start(state)
         stop = start + self.count_steps(steps, presentation)
         if readout == "own":
             readout = self.spec.readout
+        if not isinstance(readout, (Readout, types.NoneType)):
+            example = nearest(readout, readouts.examples(), "last")
+            raise misfit("readout", readout, f"a Readout, such as {example}, 'own' or None")
         wanted = tuple(self.readout_steps(readout, stop, start)) if readout else ()
-        records = (record,) if isinstance(record, Record) else tuple(record or ())
+        records = _records(record)
         recorded = [(r, r.resolve(self.spec, start, stop)) for r in records]
         if not (wanted or recorded or return_state):
             raise VentralError("nothing is asked for: give a readout, a record or return_state=True")
-        pairs = [(r.of, (a, t)) for r, areas in recorded for a, ts in areas.items() for t in ts]
+        pairs = [(r, (a, t)) for r, areas in recorded for a, ts in areas.items() for t in ts]
         request = Request(
             start,
             stop,
             presentation or self.spec.presentation,
-            frozenset([pair for of, pair in pairs if of == "output"] + [(self.spec.readout_area, t) for t in wanted]),
-            frozenset(pair for of, pair in pairs if of == "state"),
+            frozenset([pair for r, pair in pairs if r.of == "output"] + [(self.spec.readout_area, t) for t in wanted]),
+            frozenset(pair for r, pair in pairs if r.of == "state"),
+            frozenset(pair for r, pair in pairs if r.is_on_path and self._differentiates(stimulus)),
             carry=return_state,
         )
         results = unroll.run(self, self.plan(request), stimulus, wanted, recorded, state, remat)
@@ -144,12 +158,13 @@ class Network(nn.Module):
 
         The logits are None while the readout area is not active yet (networks with windows).
         """
-        start = state.step if state else 0
+        start = _start(state)
+        channels = self.spec.input_shape[0]
+        if getattr(frame, "ndim", None) != 4 or frame.shape[1] != channels:
+            raise misfit("the frame", frame, f"normalised images [B, {channels}, H, W]")
         area = self.spec.readout_area
         wanted = (start,) if self.spec.area(area).exists(start) else ()
-        request = Request(start, start + 1, Movie(), frozenset((area, t) for t in wanted), carry=True)
-        if frame.dim() != 4:
-            raise VentralError(f"a frame has shape {list(frame.shape)}; expected [B, C, H, W]")
+        request = Request(start, start + 1, MOVIE, frozenset((area, t) for t in wanted), carry=True)
         results = unroll.run(self, self.plan(request), frame[:, None], wanted, state=state)
         return results.at(area, start) if wanted else None, results.state(self.spec)
 
@@ -215,42 +230,66 @@ class Network(nn.Module):
             best["confidence"] >= threshold,
         )
 
+    def calls(
+        self, steps: int | None = None, *, presentation: Presentation | None = None, readout: Readout | None = None
+    ) -> dict[str, tuple[int, ...]]:
+        """The steps of the successive calls that hooks on modules see, by the modules' names; see docs/hooks.md.
+
+        Args:
+            steps, presentation, readout: As for the network's call.
+        """
+        stop = self.count_steps(steps, presentation)
+        wanted = frozenset((self.spec.readout_area, t) for t in self.readout_steps(readout or self.spec.readout, stop))
+        with shortcuts.plainly():
+            return hooks.calls(self.plan(Request(0, stop, presentation or self.spec.presentation, wanted)))
+
     def plan(self, request: Request) -> Program:
         """The program for a request."""
+        if shortcuts.watched(self) or shortcuts.traced():
+            request = replace(request, watched=True)
         return self._plans.program(self.spec, self.traits(), request)
 
     def execution(self, program: Program, stimulus: Stimulus, wanted: frozenset[int]) -> Execution:
         """A program of this network on a stimulus, ready to run; `wanted` are the values it gives out."""
         return unroll.execution(self, program, stimulus, wanted)
 
-    def stage(self, value: Value) -> Call:
-        """What computes a value of a program, called with the step and the arguments."""
-        call = self._compiled.get((value.op, value.owner))
+    def stage(self, value: Value, compiled: bool = True) -> Call:
+        """What computes a value of a program, called with the step and the arguments; compiled if it was and may be."""
+        call = self._compiled.get((value.op, value.owner)) if compiled else None
         if call is None:
             module = self.transitions[str(value.owner)] if value.op == "transit" else self.areas[str(value.owner)]
-            call = getattr(module, value.op)
+            call = module if value.op in ("output", "transit") else getattr(module, value.op)
         return cast(Call, call)
 
     def traits(self) -> dict[Stage, Traits]:
         """What the planner must know of every stage, in the modules' present mode (train or eval)."""
         traits: dict[Stage, Traits] = {}
         for area in self.spec.areas:
-            module: AreaModule = self.areas[area.name]
-            traits["output", area.name] = traits_of(module.output_layers)
-            if module.cell is None:
-                traits["drive", area.name] = traits_of(module.drive_layers)
-                continue
-            cell = traits_of(nn.Module(), module.cell)
-            drive = traits_of(module.drive_layers)
-            traits["drive", area.name] = Traits(
-                drive.distinct_steps, drive.last_step, drive.pure, drive.heavy or cell.heavy
-            )
-            traits["feedback", area.name] = Traits(heavy=True)
-            traits["update", area.name] = cell
+            traits |= traits_of_area(self.areas[area.name])
         for i in range(len(self.spec.connections)):
             if str(i) in self.transitions:
-                traits["transit", i] = traits_of(self.transitions[str(i)])
+                traits["transit", i] = traits_of_transition(self.transitions[str(i)])
         return traits
+
+    def _summary(self) -> tuple[str, list[tuple[str, ...]]]:
+        spec, shapes = self.spec, self.spec.shapes()
+        rows: list[tuple[str, ...]] = []
+        for area in spec.areas:
+            cell = f"{area.cell.tag} cell" if area.cell else "no cell"
+            back = {"feedback": " (feedback)", "lateral": " (lateral)", "skip": " (skip)"}
+            sources = ", ".join(f"{c.source}{back.get(c.kind, '')}" for _, c in spec.inputs(area.name))
+            rows.append((area.name, str(list(shapes.output[area.name])), cell, f"from {sources}"))
+        parameters = sum(p.numel() for p in self.parameters())
+        extra = self.extra_repr()
+        title = (
+            f"{type(self).__name__} {spec.name!r}: {spec.steps} steps of {spec.dt_ms:g} ms, images"
+            f" {list(spec.input_shape)}, {parameters:,} parameters{f', {extra}' if extra else ''}"
+        )
+        return title, rows
+
+    def _differentiates(self, stimulus: Stimulus) -> bool:
+        given = stimulus.values() if isinstance(stimulus, Mapping) else (stimulus,)
+        return torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in (*given, *self.parameters()))
 
     def times_ms(self, steps: Iterable[int]) -> tuple[float, ...]:
         """The times of steps."""
@@ -258,9 +297,7 @@ class Network(nn.Module):
 
     def shapes(self, height: int, width: int) -> Shapes:
         """Every area's shapes for that input size."""
-        if (height, width) not in self._shapes:
-            self._shapes[height, width] = self.spec.shapes((height, width))
-        return self._shapes[height, width]
+        return self._shapes.get((height, width), lambda: self.spec.shapes((height, width)))
 
     def compile(self, **options: Any) -> None:
         """Compiles the stages with torch.compile (not the unroll, whose graph would grow with the steps).
@@ -277,14 +314,14 @@ class Network(nn.Module):
             for op, layers in (("drive", area.drive_layers), ("output", area.output_layers)):
                 stages += [op] if any(isinstance(m, StepNorm) for m in layers.modules()) else []
             for op in stages:
-                self._compiled[op, name] = _compiled(getattr(area, op), options)
+                self._compiled[op, name] = _compiled(area if op == "output" else getattr(area, op), options)
         for i in range(len(self.spec.connections)):
             if str(i) in self.transitions:
-                self._compiled["transit", i] = _compiled(self.transitions[str(i)].transit, options)
+                self._compiled["transit", i] = _compiled(self.transitions[str(i)], options)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: all but the compiled stages, which belong to this process."""
-        return {**self.__dict__, "_compiled": {}}
+        return {**super().__getstate__(), "_compiled": {}}  # type: ignore[no-untyped-call]
 
     def count_steps(self, steps: int | None, presentation: Presentation | None = None) -> int:
         """The number of steps to run; VentralError if it is not a positive whole number.
@@ -293,6 +330,9 @@ class Network(nn.Module):
             steps: What was asked for.
             presentation: What was asked for; where `steps` is None it may say how long it is. Else the spec does.
         """
+        if not isinstance(presentation, (Presentation, types.NoneType)):
+            example = nearest(presentation, presentations.EXAMPLES, "flash")
+            raise misfit("presentation", presentation, f"a Presentation, such as {example}")
         if steps is None:
             steps = presentation.steps if presentation and presentation.steps else self.spec.steps
         steps = int(fit(steps, Count, "steps"))
@@ -309,6 +349,20 @@ class Network(nn.Module):
             )
         steps = readout.steps(self.first_steps[area.name], stop)
         return range(max(steps.start, area.start, start), steps.stop)
+
+
+def _start(state: NetworkState | None) -> int:
+    if not isinstance(state, (NetworkState, types.NoneType)):
+        raise misfit("state", state, "a NetworkState, the state of an earlier output")
+    return state.step if state else 0
+
+
+def _records(record: Record | Sequence[Record] | None) -> tuple[Record, ...]:
+    records = record if isinstance(record, (list, tuple)) else () if record is None else (record,)
+    for one in records:
+        if not isinstance(one, Record):
+            raise misfit("record", record, "a Record, such as vs.Record(['V1', 'IT']), or several of them")
+    return tuple(records)
 
 
 def share_weights(network: Network, spec: NetworkSpec) -> None:

@@ -17,6 +17,15 @@ from ventralstream.values import Count, Natural, Real, checked
 Shown = Literal["image", "mask", "movie", "blank"]
 
 
+EXAMPLES = {
+    "constant": "vs.Constant()",
+    "flash": "vs.Flash(on=10)",
+    "masked": "vs.Masked(on=3, mask=10)",
+    "movie": "vs.Movie()",
+    "neural": "vs.Neural()",
+}
+
+
 @dataclass(frozen=True)
 class Frame:
     """What the network sees at one step, symbolically: equal frames are equal pictures."""
@@ -80,14 +89,23 @@ class Presentation(Spec):
         return any(s.shows == "movie" for s in self.segments)
 
     @property
-    def onset(self) -> int | None:
-        """The first step that shows the image (or the movie); None if none does."""
+    def shows_image(self) -> bool:
+        """Whether the image (or the movie) is ever shown."""
+        return any(s.shows in ("image", "movie") for s in self.segments)
+
+    @property
+    def onset(self) -> int:
+        """The first step that shows the image (or the movie); times from stimulus onset count from it.
+
+        Raises:
+            VentralError: It is never shown.
+        """
         begin = 0
         for segment in self.segments:
             if segment.shows in ("image", "movie"):
                 return begin
             begin += segment.steps or 0
-        return None
+        raise VentralError("the presentation never shows the image")
 
     @property
     def last_change(self) -> int:

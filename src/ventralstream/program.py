@@ -19,6 +19,7 @@ Op = Literal[
     "update",
     "emit",
     "output",
+    "separate",
 ]
 LEAVES = ("frame", "zeros", "init", "carried", "carried_state")
 Stage = tuple[str, str | int]  # ("drive" | "feedback" | "update" | "output", area) or ("transit", connection index)
@@ -34,6 +35,7 @@ class Traits:
         pure: Whether the result for an image depends on that image's inputs alone (no batch statistics, no chance).
         heavy: Whether it has convolutions or linear layers, so that stacking steps pays.
         forgets: Of "update": whether the result does not depend on the state.
+        copies: Whether it gets copies of its arguments, because it may overwrite them.
     """
 
     distinct_steps: int = 1
@@ -41,6 +43,7 @@ class Traits:
     pure: bool = True
     heavy: bool = False
     forgets: bool = False
+    copies: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,11 @@ class Request:
         presentation: What is shown.
         outputs: (area, step) pairs whose output is wanted.
         states: (area, step) pairs whose cell state is wanted.
+        separate: (area, step) pairs whose output is a value of its own, for the whole batch, also where it equals
+            another's: the gradient with respect to it is then that step's.
         carry: Whether the state after the last step is wanted.
         stream: Keeps the order of time and stacks nothing, so that results come as soon as they can.
+        watched: Somebody sees the calls (hooks, a tracer): as `stream`, and each is of the whole batch.
         naive: Plans nothing: every area at every step. For comparison and counting only.
     """
 
@@ -62,8 +68,10 @@ class Request:
     presentation: Presentation
     outputs: frozenset[tuple[str, int]] = frozenset()
     states: frozenset[tuple[str, int]] = frozenset()
+    separate: frozenset[tuple[str, int]] = frozenset()
     carry: bool = False
     stream: bool = False
+    watched: bool = False
     naive: bool = False
 
     def shifted(self, by: int) -> Request:
@@ -74,6 +82,7 @@ class Request:
             stop=self.stop + by,
             outputs=frozenset((a, t + by) for a, t in self.outputs),
             states=frozenset((a, t + by) for a, t in self.states),
+            separate=frozenset((a, t + by) for a, t in self.separate),
         )
 
 
@@ -111,6 +120,7 @@ class Instruction:
         args: For each argument, the values (one per out) that are stacked; None where nothing arrives.
         outs: The values computed.
         expand: Whether arguments of batch one must be expanded first (stacking, or a stage that is not pure).
+        copy: Whether the arguments must be copied first.
         free: Values that nothing needs afterwards.
     """
 
@@ -118,6 +128,7 @@ class Instruction:
     args: tuple[tuple[int, ...] | None, ...]
     outs: tuple[int, ...]
     expand: bool
+    copy: bool = False
     free: tuple[int, ...] = ()
     free_stacks: tuple[tuple[int, ...], ...] = ()
 
@@ -125,7 +136,7 @@ class Instruction:
 Fate = Literal["computed", "batch-free", "reused", "skipped", "inactive"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Program:
     """What to compute, in order.
 
@@ -136,6 +147,7 @@ class Program:
         outputs, states: Where to find what was requested, by (area, step).
         carried_outputs, carried_states: Where to find what a state carries on: (source, steps ago), area.
         fates: What became of each (area, step) of the naive unroll.
+        steps: The step at which each value is first needed.
     """
 
     request: Request
@@ -146,18 +158,21 @@ class Program:
     carried_outputs: dict[tuple[str, int], int]
     carried_states: dict[str, int]
     fates: dict[tuple[str, int], Fate]
+    steps: tuple[int, ...]
     stacks: frozenset[tuple[int, ...]] = field(default_factory=frozenset)
 
-    def shifted(self, by: int) -> Program:
-        """The same program for steps that are `by` later: nothing but the steps' names depends on it."""
+    def at(self, request: Request) -> Program:
+        """The same program for a request that differs in its start alone: only the steps' names depend on it."""
+        by = request.start - self.request.start
         if by == 0:
             return self
         return replace(
             self,
-            request=self.request.shifted(by),
+            request=request,
             outputs={(a, t + by): v for (a, t), v in self.outputs.items()},
             states={(a, t + by): v for (a, t), v in self.states.items()},
             fates={(a, t + by): fate for (a, t), fate in self.fates.items()},
+            steps=tuple(t + by for t in self.steps),
         )
 
     def count(self, *fates: Fate) -> int:
@@ -173,6 +188,9 @@ class Program:
     def area_steps_planned(self) -> int:
         """(area, step) pairs that are evaluated, those for a batch of one included."""
         return self.count("computed", "batch-free")
+
+    def __repr__(self) -> str:
+        return f"Program of {len(self.instructions)} calls\n{self.summary()}"
 
     def summary(self) -> str:
         """The fate of every area at every step, as text."""

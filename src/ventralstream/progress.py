@@ -71,6 +71,10 @@ class Progress:
         """Takes the bar away, so that nothing is written into it."""
         self.bar.stop()
 
+    def due(self) -> bool:
+        """Whether it is time to show something: for a caller to whom a note is some work."""
+        return time.monotonic() - self.shown >= (0.2 if self.console.is_terminal else self.every)
+
     def update(self, done: int, note: str = "") -> None:
         """Shows that so much is done; `note` is what else there is to tell. The end is always shown."""
         now, self.done = time.monotonic(), done
@@ -82,6 +86,7 @@ class Progress:
             parts.append(f"{clock(spent / (done - self.first) * (self.total - done))} left")
         text = printable(", ".join(part for part in parts if part))
         if self.console.is_terminal:
+            self.shown = now
             self.bar.update(self.task, completed=done, description=text)
         elif now - self.shown >= self.every or done >= self.total:
             self.shown = now

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ventralstream.jsonable import Spec, tagged
+from ventralstream.jsonable import Spec, spec_class, tagged, tags
 from ventralstream.values import Amount, Natural, Probability
 
 if TYPE_CHECKING:
@@ -171,3 +171,8 @@ class Threshold(_Confident):
         confidence = self.confidence(logits)
         crossed = confidence >= self.threshold
         return crossed.int().argmax(1).where(crossed.any(1), confidence.argmax(1))
+
+
+def examples() -> dict[str, str]:
+    """How each readout is made, by its name."""
+    return {tag: f"vs.{spec_class(tag).__name__}()" for tag in tags(Readout)}

@@ -1,13 +1,15 @@
-"""What to record of an unroll, and what was recorded."""
+"""What to record of an unroll."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ventralstream.arguments import misfit
 from ventralstream.errors import VentralError, unknown
 from ventralstream.spec import NetworkSpec
+from ventralstream.values import fit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +22,11 @@ REDUCTIONS: tuple[Reduce, ...] = ("none", "mean", "max", "flatten")
 @dataclass(frozen=True)
 class Record:
     """Asks for activations of areas at steps, reduced as soon as each is computed.
+
+    Whole outputs ("none" or "flatten") that are recorded while gradients are enabled lie on the way to the logits:
+    `torch.autograd.grad(out.output[:, k].sum(), out["IT"].values)` gives every step's own gradient, its effects through
+    later steps included, as Grad-CAM needs it. Steps that could share their computation are then computed each for
+    itself; where no gradients are needed, record under `torch.no_grad()`: it is faster and smaller.
 
     Attributes:
         areas: Names of areas.
@@ -35,25 +42,30 @@ class Record:
 
     def __init__(
         self,
-        areas: Sequence[str] | str,
-        steps: Sequence[int] | int | None = None,
+        areas: Iterable[str] | str,
+        steps: Iterable[int] | int | None = None,
         reduce: Reduce = "none",
         of: Of = "output",
     ) -> None:
         set_ = object.__setattr__  # the class is frozen; this is its constructor
-        set_(self, "areas", (areas,) if isinstance(areas, str) else tuple(areas))
-        set_(self, "steps", (steps,) if isinstance(steps, int) else None if steps is None else tuple(steps))
+        set_(self, "areas", names := _names(areas))
+        set_(self, "steps", _steps(steps))
         set_(self, "reduce", reduce)
         set_(self, "of", of)
-        if not self.areas:
+        if not names:
             raise VentralError("a record needs at least one area")
-        for name in self.areas:
-            if self.areas.count(name) > 1:
+        for name in names:
+            if names.count(name) > 1:
                 raise VentralError(f"the record names area '{name}' twice")
         if reduce not in REDUCTIONS:
             raise unknown("reduce", reduce, REDUCTIONS)
         if of not in ("output", "state"):
             raise unknown("of", of, ("output", "state"))
+
+    @property
+    def is_on_path(self) -> bool:
+        """Whether the gradient of the logits with respect to what is recorded can be taken."""
+        return self.of == "output" and self.reduce in ("none", "flatten")
 
     def resolve(self, spec: NetworkSpec, start: int, stop: int) -> dict[str, tuple[int, ...]]:
         """The steps to keep of each area in an unroll of steps start..stop-1.
@@ -61,6 +73,8 @@ class Record:
         Raises:
             VentralError: for an unknown area, a step that is not run, or an area that does not exist at a step.
         """
+        if self.steps == ():
+            raise VentralError("the record names no step; steps=None keeps every step")
         wanted = {}
         for name in self.areas:
             area = spec.area(name)
@@ -96,21 +110,16 @@ def reduce_map(value: Tensor, how: Reduce) -> Tensor:
     return value.flatten(1)
 
 
-@dataclass(frozen=True)
-class Recording:
-    """The activations of one area.
+def _names(areas: Iterable[str] | str) -> tuple[str, ...]:
+    names = (areas,) if isinstance(areas, str) else tuple(areas) if isinstance(areas, Iterable) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise misfit("a record's areas", areas, "names of areas, such as ['V1', 'IT']")
+    return tuple(map(str, names))
 
-    Attributes:
-        area: Its name.
-        values: [B, T', ...], see `Record.reduce`.
-        steps: The T' steps.
-        times_ms: Their times in milliseconds, step * dt_ms.
-        first_step: The first step at which the image drives the area; what is recorded before it is the network's
-            activity before the stimulus arrives, the same for all images.
-    """
 
-    area: str
-    values: Tensor
-    steps: tuple[int, ...]
-    times_ms: tuple[float, ...]
-    first_step: int
+def _steps(steps: Iterable[int] | int | None) -> tuple[int, ...] | None:
+    if steps is None:
+        return None
+    plain = steps.tolist() if hasattr(steps, "tolist") else steps  # arrays and tensors
+    each = plain if isinstance(plain, Iterable) and not isinstance(plain, str) else (plain,)
+    return tuple(fit(step, int, "a record's step") for step in each)

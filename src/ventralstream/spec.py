@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from ventralstream.budget import check_copies, check_steps
 from ventralstream.errors import VentralError, unknown
 from ventralstream.jsonable import Spec, from_json, parse_json, tagged
-from ventralstream.layers.specs import AddInput, Layer, Shape
+from ventralstream.layers.specs import Layer, Shape
 from ventralstream.presentation import Constant, Presentation
 from ventralstream.readout import Last, Readout
 from ventralstream.shapes import Shapes, drive_inputs, feedback_inputs, infer_shapes, takes_feedback
@@ -124,8 +124,9 @@ class Area(Spec):
             start, stop = self.window
             if stop is not None and stop <= start:
                 raise VentralError(f"the window of area '{self.name}' is {self.window}; expected 0 <= start < stop")
-        if any(isinstance(layer, AddInput) for layer in self.drive):
-            raise VentralError(f"area '{self.name}' has 'add_input' in its drive; it belongs to the output")
+        for layer in self.drive:
+            if layer.reads_raw:
+                raise VentralError(f"area '{self.name}' has '{layer.tag}' in its drive; it belongs to the output")
 
     @property
     def start(self) -> int:
@@ -185,8 +186,9 @@ class Connection(Spec):
             raise VentralError(f"connection {self} arrives in {self.arrives}; expected 0 <= start < stop")
         if not self.layers and (self.per_step or self.shared):
             raise VentralError(f"connection {self} needs layers for per_step or shared")
-        if any(isinstance(layer, AddInput) for layer in self.layers):
-            raise VentralError(f"connection {self} has 'add_input' among its layers; use residual=True")
+        for layer in self.layers:
+            if layer.reads_raw:
+                raise VentralError(f"connection {self} has '{layer.tag}' among its layers; use residual=True")
         if (self.kind == "lateral") != (self.source == self.target):
             raise VentralError(f"connection {self} is '{self.kind}'; 'lateral' is for an area to itself")
 

@@ -54,7 +54,7 @@ def check_driven(
         VentralError: the presentation never shows the image, or the image never reaches the logits that are read.
     """
     presentation = presentation or spec.presentation
-    if presentation.onset is None:
+    if not presentation.shows_image:
         raise VentralError("the presentation never shows the image")
     longest = max(steps, min(presentation.onset + _horizon(spec), budget.STEPS))
     past = driven_steps(spec, longest, presentation)[spec.readout_area]

@@ -6,22 +6,25 @@ Results are kept by the number of their value in the program and by form: as it 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from ventralstream.area import Run
 from ventralstream.cells.base import channels_last
+from ventralstream.errors import VentralError
 from ventralstream.execute import Call, Execution
-from ventralstream.output import NetworkState
+from ventralstream.layers import shortcuts
+from ventralstream.onpath import StepMaps
+from ventralstream.output import NetworkState, Recording
 from ventralstream.plan import horizon, plan
 from ventralstream.presentation import Frame
 from ventralstream.program import Program, Request, Stage, Traits, Value
-from ventralstream.record import Of, Record, Recording, Reduce, reduce_map
+from ventralstream.record import Of, Record, Reduce, reduce_map
 from ventralstream.spec import IMAGE, NetworkSpec, Shapes
 from ventralstream.stimulus import Display, Stimulus
 
@@ -29,6 +32,10 @@ Form = tuple[Of | None, Reduce]  # of an area's output or state; None is the cel
 AS_IT_IS: Form = ("output", "none")
 CELL: Form = (None, "none")
 Recorded = tuple[Record, dict[str, tuple[int, ...]]]  # a record, and the steps it keeps of each area
+
+
+Key = TypeVar("Key")
+Made = TypeVar("Made")
 
 
 class Unrollable(Protocol):
@@ -42,39 +49,56 @@ class Unrollable(Protocol):
     def shapes(self, height: int, width: int) -> Shapes:
         """Every area's shapes for that input size."""
 
-    def stage(self, value: Value) -> Call:
-        """What computes a value, called with the step and the arguments."""
+    def parameters(self) -> Iterable[Tensor]:
+        """Its parameters."""
+
+    def stage(self, value: Value, compiled: bool = True) -> Call:
+        """What computes a value, called with the step and the arguments; the compiled function if there is one."""
+
+
+class Kept(Generic[Key, Made]):
+    """What was made before, to be used again: the last so many things, for several threads at once."""
+
+    MOST = 64
+
+    def __init__(self) -> None:
+        self._made: dict[Key, Made] = {}
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles begin empty."""
+        return type(self), ()
+
+    def get(self, key: Key, make: Callable[[], Made]) -> Made:
+        """What was made for this key."""
+        made = self._made.get(key)
+        if made is None:
+            made = make()
+            with self._lock:
+                while len(self._made) >= self.MOST:
+                    del self._made[next(iter(self._made))]
+                self._made[key] = made
+        return made
 
 
 class Plans:
-    """The programs of one network, kept to be used again.
+    """The programs of one network.
 
     Far from the start all steps are alike, so requests that differ only in when they start share a program.
     """
 
-    KEPT = 64  # requests; a session uses a few
-
     def __init__(self) -> None:
-        self._programs: dict[Any, Program] = {}
-        self._lock = Lock()
-
-    def __reduce__(self) -> tuple[type[Plans], tuple[()]]:
-        """Copies and pickles begin empty."""
-        return Plans, ()
+        self._known: Kept[Any, tuple[int, Kept[Request, Program]]] = Kept()
 
     def program(self, spec: NetworkSpec, traits: Mapping[Stage, Traits], request: Request) -> Program:
         """The program for a request; see `ventralstream.plan.plan`."""
-        shift = max(0, request.start - horizon(spec, traits, request.presentation))
+        alike, programs = self._known.get(
+            (request.presentation, tuple(traits.items())),
+            lambda: (horizon(spec, traits, request.presentation), Kept()),
+        )
+        shift = max(0, request.start - alike)
         moved = request.shifted(-shift) if shift else request
-        key = (moved, tuple(traits.items()))
-        program = self._programs.get(key)
-        if program is None:
-            program = plan(spec, traits, moved)
-            with self._lock:
-                while len(self._programs) >= self.KEPT:
-                    del self._programs[next(iter(self._programs))]
-                self._programs[key] = program
-        return program.shifted(shift)
+        return programs.get(moved, lambda: plan(spec, traits, moved)).at(request)
 
 
 @dataclass(frozen=True)
@@ -103,7 +127,11 @@ class Results:
     def recording(self, net: Unrollable, record: Record, area: str, steps: tuple[int, ...]) -> Recording:
         """What was recorded of one area."""
         values = self.stacked(area, steps, (record.of, record.reduce))
-        return Recording(area, values, steps, times_ms(net.spec, steps), net.first_steps[area])
+        separate = self.program.request.separate
+        if values.requires_grad and record.is_on_path and all((area, t) in separate for t in steps):
+            values = StepMaps.of(values, [self.kept[self.program.outputs[area, t], AS_IT_IS] for t in steps])
+        times = times_ms(net.spec, steps)
+        return Recording(area, values, steps, times, net.first_steps[area], record.of, record.reduce)
 
     def state(self, spec: NetworkSpec) -> NetworkState:
         """The state after the last step."""
@@ -151,7 +179,7 @@ def run(
         at = program.states if record.of == "state" else program.outputs
         for area, steps in areas.items():
             for t in steps:
-                forms[at[area, t]].add((record.of, record.reduce))
+                forms[at[area, t]] |= {(record.of, record.reduce), *([AS_IT_IS] if record.is_on_path else [])}
     for v in program.carried_outputs.values():
         forms[v].add(AS_IT_IS)
     for v in program.carried_states.values():
@@ -172,13 +200,19 @@ def execution(
 ) -> Execution:
     """A program on a stimulus, ready to run; `wanted` are the values it gives out."""
     request = program.request
-    display = Display(net.spec, stimulus, request.presentation, request.stop - request.start)
+    own = next((p for p in net.parameters() if p.is_floating_point()), None)
+    display = Display(net.spec, stimulus, request.presentation, request.stop - request.start, own)
     like = display.like
-    context = Run(net.shapes(*like.shape[-2:]), like)
+    shapes = net.shapes(*like.shape[-2:])
+    if state is not None:
+        check_state(net, state, Run(shapes, like), display.batch)
 
-    def stage(value: Value) -> Call:
-        call = net.stage(value)
+    def stage(value: Value, rows: int) -> Call:
+        if value.op == "separate":
+            return lambda step, x: x.view_as(x)
+        call = net.stage(value, compiled=False) if request.watched else net.stage(value)
         if value.op in ("drive", "feedback"):
+            context = Run(shapes, like, rows)
             return lambda step, *args: call(step, context, *args)
         return call
 
@@ -187,17 +221,64 @@ def execution(
             return channels_last(display.frame(value.owner))
         name = str(value.owner)
         if value.op == "zeros":
-            return channels_last(like.new_zeros(1, *context.shapes.output[name]))
+            return channels_last(like.new_zeros(1, *shapes.output[name]))
         if value.op == "init":
             cell = net.areas[name].cell
             skip = cell.takes_no_state and not request.naive
-            return None, None if skip else cell.init_state(1, context.shapes.drive[name], like)
+            return None, None if skip else cell.init_state(1, shapes.drive[name], like)
         assert state is not None
+        held = state.outputs.get(name, ()) if value.op == "carried" else state.cells.get(name, ())
+        if len(held) < value.step or not held:
+            raise _stranger(net.spec, name)
         if value.op == "carried":
-            return state.outputs[name][value.step - 1]
-        return None, state.cells[name]
+            return _of_type(like, held[value.step - 1])
+        return None, tuple(_of_type(like, x) for x in held)
 
-    return Execution(program, stage, leaf, display.batch, wanted, remat, net.fast_convolutions)
+    direct = not (request.watched or shortcuts.transformed())
+    running = Execution(program, stage, leaf, display.batch, wanted, remat, direct, net.fast_convolutions)
+    return running
+
+
+def check_state(net: Unrollable, state: NetworkState, run: Run, batch: int) -> None:
+    """Checks that a state is this network's, for images of this size and number.
+
+    Raises:
+        VentralError: if it is not.
+    """
+    spec, shapes, size = net.spec, run.shapes, " x ".join(map(str, run.like.shape[-2:]))
+    for strangers in (state.outputs.keys() - shapes.output.keys(), state.cells.keys() - shapes.drive.keys()):
+        if strangers:
+            raise _stranger(spec, min(strangers))
+    for x in state.tensors():
+        if x.shape[0] != batch:
+            raise VentralError(f"the state is of a batch of {x.shape[0]}, the stimulus of {batch}")
+        if x.device != run.like.device:
+            raise VentralError(f"the state is on {x.device}, the stimulus on {run.like.device}; move one")
+    for name, past in state.outputs.items():
+        right = shapes.output[name]
+        for held in past:
+            if held is not None and held.shape[1:] != right:
+                raise _other_state(spec, name, (held.shape[1:],), (right,), size)
+    for name, parts in state.cells.items():
+        cell = net.areas[name].cell
+        if cell is None:
+            raise _stranger(spec, name)
+        found, wanted = [tuple(x.shape[1:]) for x in parts], list(cell.state_shapes(shapes.drive[name]))
+        if found != wanted:
+            raise _other_state(spec, name, found, wanted, size)
+
+
+def _stranger(spec: NetworkSpec, name: str) -> VentralError:
+    return VentralError(f"the state is of another network than '{spec.name}': they differ in '{name}'")
+
+
+def _other_state(spec: NetworkSpec, name: str, found: Iterable[Any], right: Iterable[Any], size: str) -> VentralError:
+    old, new = (" and ".join(str(list(shape)) for shape in shapes) for shapes in (found, right))
+    return VentralError(f"the state's '{name}' is {old}; '{spec.name}' on images of {size} has {new}")
+
+
+def _of_type(like: Tensor, x: Tensor | None) -> Tensor | None:
+    return x if x is None else x.to(like.dtype)
 
 
 def _formed(value: Any, form: Form, batch: int) -> Any:

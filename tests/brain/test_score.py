@@ -35,3 +35,33 @@ def test_importing_brain_is_light_and_every_name_is_there():
         assert not inspect.ismodule(getattr(brain, name))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         brain.nothing  # noqa: B018
+
+
+def test_a_score_is_short_in_print_and_in_a_notebook():
+    bins = {"time_bin_start": ("time_bin", np.arange(40.0))}
+    over_time = xr.DataArray(np.linspace(-0.2, 0.6, 40), dims="time_bin", coords=bins)
+    score = Score(
+        over_time,
+        raw=over_time,
+        ceiling=0.75,
+        formula="r2_over_ceiling",
+        rule="r^2 / c with the sign of r",
+        n={"stimuli": 640, "neuroids": 50, "neuroids_missing": 0},
+        per_neuroid=np.random.default_rng(0).normal(size=(50, 40)),
+        reason="<b>",
+    )
+    text = repr(score)
+    assert len(text) < 400 and "array" not in text and str(score) == text
+    for part in (
+        "value 0.200, the mean over 40 time_bins (-0.200 to 0.600)",
+        "ceiling 0.750",
+        "640 stimuli, 50 neuroids",
+    ):
+        assert part in text
+    assert "r2_over_ceiling: r^2 / c with the sign of r" in text and "missing" not in text
+    page = score._repr_html_()
+    assert page.startswith("<table>") and "&lt;b&gt;" in page and "<b>" not in page
+    assert repr(Score(0.5, error=0.01, interval=np.array([0.4, 0.6]))) == (
+        "Score(value 0.500 ± 0.010 (95 %: 0.400 to 0.600); formula raw)"
+    )
+    assert "value NaN" in repr(Score(float("nan")))

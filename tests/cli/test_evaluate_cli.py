@@ -137,3 +137,15 @@ def test_what_cannot_be_evaluated_is_one_sentence(tmp_path, monkeypatch, ventral
     (saved / "provenance.json").write_text("{")
     code, _, said = ventral("evaluate", saved, *options)
     assert code == 2 and "provenance.json' does not tell the names" in said and said.count("\n") == 1
+
+
+def test_what_is_passed_over_in_a_folder_is_said(tmp_path, ventral, saved, answers):
+    options = write_set(tmp_path / "set", answers, ["bear", "boat", "bread"])
+    for name in ("bear/photo.heic", "notes.txt", ".DS_Store"):
+        (tmp_path / "set" / "val" / name).touch()
+    hidden = tmp_path / "set" / "val" / "bear" / ".ipynb_checkpoints"
+    hidden.mkdir()
+    answers[0][0].save(hidden / "0-checkpoint.png")
+    code, printed, said = ventral("evaluate", saved, *options)
+    assert code == 0 and "on 12 images" in printed
+    assert said.count("\n") == 1 and "2 files whose endings are no image's (1 .heic, 1 .txt)" in said

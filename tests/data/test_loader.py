@@ -1,3 +1,5 @@
+import os
+import signal
 import warnings
 
 import pytest
@@ -5,6 +7,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from ventralstream.data import folder as folder_module
 from ventralstream.data.folder import Preprocessing, read_batches
 from ventralstream.data.loader import Loader
 from ventralstream.data.pixels import generator, normalise
@@ -141,6 +144,26 @@ def test_a_state_of_other_batches_is_refused(change):
     options = {"data": in_memory(), "batch_size": 4, "seed": 0} | change
     with pytest.raises(VentralError, match="must go on so"):
         Loader(options["data"], options["batch_size"], train=True, seed=options["seed"]).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "change", [{"epoch": None}, {"batches_done": "3"}, {"batches_done": 99}, {"epoch": -1}, {"seed": 0.5}]
+)
+def test_a_state_that_is_none_is_refused(change):
+    loader = Loader(in_memory(), 4, train=True)
+    with pytest.raises(VentralError, match=r"whole number|cannot go on"):
+        loader.load_state_dict(loader.state_dict() | change)
+    with pytest.raises(VentralError, match="needs 'epoch'"):
+        loader.load_state_dict({})
+
+
+def test_a_reading_process_that_is_ended_is_one_sentence(in_folder, monkeypatch):
+    def die(path, channels):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(folder_module, "open_image", die)
+    with pytest.raises(VentralError, match="a process that reads images was ended"):
+        collect(Loader(in_folder, 2, train=False, workers=1))
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -98,8 +98,11 @@ def test_a_folder_without_training_images_has_its_own_classes(tmp_path, picture)
 def test_what_is_not_in_a_class_folder_is_passed_over(folder, picture):
     picture(folder / "train" / "montage.png")
     picture(folder / "train" / ".cache" / "0.png")
+    (folder / "train" / "ant" / "notes.txt").touch()
     train = load_set("folder", folder)
     assert len(train) == 12 and train.info.num_classes == 3
+    assert "1 .txt" in train.passed_over and "1 image in no class folder" in train.passed_over
+    assert load_set("folder", folder, "val").passed_over == ""
 
 
 def test_folders_that_do_not_fit(folder, tmp_path, picture):
@@ -117,6 +120,59 @@ def test_folders_that_do_not_fit(folder, tmp_path, picture):
     (tmp_path / "hollow" / "train" / "cat").mkdir(parents=True)
     with pytest.raises(VentralError, match="holds no image"):
         load_set("folder", tmp_path / "hollow")
+
+
+@pytest.mark.parametrize("hidden", [".ipynb_checkpoints", "__MACOSX", ".Trash"])
+def test_hidden_folders_are_no_classes_and_hidden_files_no_images(folder, picture, hidden):
+    picture(folder / "train" / hidden / "0.png")
+    picture(folder / "val" / hidden / "0.png")
+    picture(folder / "train" / "ant" / "._0.png")
+    picture(folder / "train" / "ant" / hidden / "0.png")
+    assert len(load_set("folder", folder)) == 12
+    assert load_set("folder", folder, "val").info.classes == ("ant", "bee", "cat")
+
+
+def test_class_folders_that_do_not_fit_are_said_with_their_number(folder, picture):
+    for name in ("dog", "emu", "fox"):
+        (folder / "train" / name).mkdir()
+    with pytest.raises(VentralError, match=r"no image of the class 'dog' .* nor of 2 other classes"):
+        load_set("folder", folder)
+    for name in ("gnu", "hen"):
+        (folder / "val" / name).mkdir()
+    with pytest.raises(VentralError, match=r"unknown class 'gnu'.*one of 2 folders there"):
+        load_set("folder", folder, "val")
+    picture(folder / "val" / "images" / "0.JPEG")
+    (folder / "val" / "val_annotations.txt").touch()
+    with pytest.raises(VentralError, match=r"as Tiny-ImageNet is published.*val_annotations"):
+        load_set("folder", folder, "val")
+    picture(folder / "train" / "new\nline" / "0.png")
+    with pytest.raises(VentralError, match=r"new\\nline.*rename it"):
+        load_set("folder", folder)
+
+
+def test_a_set_that_is_not_there_says_where_to_get_it(tmp_path):
+    for name in ("cifar10", "cifar100"):
+        with pytest.raises(VentralError, match=r"https://www\.cs\.toronto\.edu/~kriz/cifar\.html"):
+            load_set(name, tmp_path)
+    with pytest.raises(VentralError, match=r"https://image-net\.org"):
+        load_set("folder", tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "folder", "flip"])
+@pytest.mark.parametrize("file", ["data_batch_3", "test_batch", "batches.meta"])
+def test_cifar_with_a_damaged_file_is_refused(tmp_path, damage, file):
+    folder = tmp_path / CIFAR10.base_folder
+    folder.mkdir()
+    for name, _ in (*CIFAR10.train_list, *CIFAR10.test_list, ("batches.meta", "")):
+        (folder / name).write_bytes(b"\x80\x04}.")
+    (folder / file).unlink()
+    if damage == "folder":
+        (folder / file).mkdir()
+    else:
+        (folder / file).write_bytes({"cut": b"\x80\x04", "empty": b"", "flip": b"\x80\x05}."}[damage])
+    with pytest.raises(VentralError, match=r"damaged|there is no") as caught:
+        load_set("cifar10", tmp_path)
+    assert "kriz/cifar.html" in str(caught.value)
 
 
 def test_subset_is_the_first_of_a_seeded_permutation(cifar, folder):

@@ -1,4 +1,4 @@
-"""Published weights to saved networks, strictly; and the hub's conventions."""
+"""Published weights to saved networks, strictly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import torch
 
 import ventralstream as vs
 from ventralstream.cli import app
-from ventralstream.models import count_parameters
 from ventralstream.published import load_convrnn, read_tf_checkpoint
 from ventralstream.published.convert import convert
 
@@ -152,49 +151,13 @@ def test_other_names_than_a_network_has_are_listed() -> None:
         load_convrnn(vs.create_model("ff_shallow"), {})
 
 
-class Hub:
-    """What the hub's client does, on this disk."""
+def test_the_list_says_where_weights_are_published() -> None:
+    from typer.testing import CliRunner
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __call__(self, **kwargs):
-        return self
-
-    def create_repo(self, repo_id, *, private, exist_ok):
-        (self.folder / repo_id).mkdir(parents=True, exist_ok=exist_ok)
-
-    def upload_folder(self, *, repo_id, folder_path, revision, commit_message):
-        shutil.copytree(folder_path, self.folder / repo_id, dirs_exist_ok=True)
-
-        class Commit:
-            commit_url = f"hub/{repo_id}/commit/1"
-
-        return Commit
-
-    def snapshot_download(self, repo_id, *, allow_patterns, **kwargs):
-        assert {"config.json", "model.safetensors"} <= set(allow_patterns)
-        return str(self.folder / repo_id)
-
-
-def test_to_the_hub_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-
-    hub = Hub(tmp_path)
-    monkeypatch.setattr(huggingface_hub, "HfApi", hub)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
-    net = vs.create_model("rgc_shallow_cifar", seed=0).eval()
-    assert vs.push_to_hub(net, "lab/rgc", licence="MIT") == "hub/lab/rgc/commit/1"
-    card = (tmp_path / "lab" / "rgc" / "README.md").read_text()
-    assert card.startswith("---\nlibrary_name: ventralstream\n") and "license: mit" in card
-    assert f"{count_parameters(net.spec):,}" in card
-    x = torch.randn(2, 3, 32, 32)
-    assert torch.equal(vs.from_hub("lab/rgc")(x).output, net(x).output)
-    assert torch.equal(vs.create_model("rgc_shallow_cifar", weights="lab/rgc")(x).output, net(x).output)
-
-
-def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    for name, expected in (("lab/none", "cannot be reached"), ("no such folder/x/y", "neither a folder nor")):
-        with pytest.raises(vs.VentralError, match=expected):
-            vs.create_model("rgc_shallow", weights=name)
+    page = "https://github.com/dicarlolab/CORnet"
+    told = CliRunner().invoke(app, ["list", "cornet*", "--published"])
+    assert told.exit_code == 0 and page in told.output
+    rows = json.loads(CliRunner().invoke(app, ["list", "cornet*", "--json"]).output)
+    assert {row["published_weights"] for row in rows} == {page}
+    (own,) = json.loads(CliRunner().invoke(app, ["list", "rgc_shallow_cifar", "--json"]).output)
+    assert own["published_weights"] is None

@@ -2,7 +2,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lightning.pytorch.callbacks import Callback
 from small_network import small_network
 
 import ventralstream as vs
@@ -27,20 +26,22 @@ def place() -> Place:
     return Place(threads=1, checkpoint_every=0.0)
 
 
-class Stop(Callback):
+@pytest.fixture
+def stop() -> Callable[[int], Callable[[int], None]]:
     """Makes a run fail after so many batches, before the checkpoint that would follow."""
 
-    def __init__(self, after: int) -> None:
-        self.after = after
+    def after(batches: int) -> Callable[[int], None]:
+        def fail(done: int) -> None:
+            if done == batches:
+                raise PowerCut("the power went out")
 
-    def on_train_batch_end(self, trainer, task, outputs, batch, batch_idx) -> None:
-        if trainer.global_step == self.after:
-            raise RuntimeError("the power went out")
+        return fail
+
+    return after
 
 
-@pytest.fixture
-def stop() -> Callable[[int], Callback]:
-    return Stop
+class PowerCut(BaseException):
+    """What no part of the program expects."""
 
 
 @pytest.fixture

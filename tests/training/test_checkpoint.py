@@ -1,14 +1,17 @@
+import errno
 import json
 import pickletools
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from ventralstream.errors import VentralError
+from ventralstream.training import checkpoint
 from ventralstream.training.checkpoint import (
     STATE,
+    SUMS,
     TENSORS,
-    FolderCheckpointIO,
     checkpoints,
     position,
     position_name,
@@ -54,13 +57,10 @@ def assert_same(a, b):
 
 
 def test_what_is_read_is_what_was_written(tmp_path):
-    io = FolderCheckpointIO()
-    io.save_checkpoint(CONTENT, tmp_path / "one")
-    assert_same(io.load_checkpoint(tmp_path / "one"), CONTENT)
-    assert sorted(p.name for p in (tmp_path / "one").iterdir()) == [STATE, TENSORS]
+    write_checkpoint(tmp_path / "one", CONTENT)
+    assert_same(read_checkpoint(tmp_path / "one"), CONTENT)
+    assert {p.name for p in (tmp_path / "one").iterdir()} == {STATE, TENSORS, SUMS}
     json.loads((tmp_path / "one" / STATE).read_text())
-    io.remove_checkpoint(tmp_path / "one")
-    assert not list(tmp_path.iterdir())
 
 
 def test_it_holds_no_pickle(tmp_path):
@@ -70,15 +70,49 @@ def test_it_holds_no_pickle(tmp_path):
             list(pickletools.genops(file.read_bytes()))
 
 
-@pytest.mark.parametrize("file", [STATE, TENSORS])
+def cut(data, part):
+    return data[: int(len(data) * part)]
+
+
+def flipped(data, part):
+    at = min(int(len(data) * part), len(data) - 1)
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("file", [STATE, TENSORS, SUMS])
+@pytest.mark.parametrize("damage", [cut, flipped])
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
-def test_a_truncated_one_is_one_sentence(tmp_path, file, part):
+def test_a_damaged_one_is_one_sentence(tmp_path, file, damage, part):
     write_checkpoint(tmp_path / "one", CONTENT)
-    data = (tmp_path / "one" / file).read_bytes()
-    (tmp_path / "one" / file).write_bytes(data[: int(len(data) * part)])
-    with pytest.raises(VentralError, match=r"^the checkpoint '.*one' is broken, .* delete its folder") as error:
+    path = tmp_path / "one" / file
+    path.write_bytes(damage(path.read_bytes(), part))
+    with pytest.raises(VentralError, match=r"^the checkpoint '.*one' is damaged: ") as error:
         read_checkpoint(tmp_path / "one")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error")])
+def test_a_full_disk_leaves_the_one_that_was_there(tmp_path, monkeypatch, error):
+    write_checkpoint(tmp_path / "one", CONTENT)
+
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError):
+        write_checkpoint(tmp_path / "one", {"newer": 1})
+    assert_same(read_checkpoint(tmp_path / "one"), CONTENT)
+    assert list(tmp_path.iterdir()) == [tmp_path / "one"], "nothing half written stays"
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "loop"])
+def test_what_stands_in_its_place_is_replaced(tmp_path, kind):
+    path = tmp_path / "one"
+    {"file": lambda: path.write_text("?"), "link": lambda: path.symlink_to(tmp_path / "nowhere")}.get(
+        kind, lambda: path.symlink_to(path)
+    )()
+    write_checkpoint(path, CONTENT)
+    assert_same(read_checkpoint(path), CONTENT)
 
 
 def test_what_cannot_be_kept_is_refused_before_anything_is_written(tmp_path):

@@ -1,27 +1,29 @@
 import pytest
 
-from ventralstream.training.metrics import CsvMetrics, read_rows
+from ventralstream.training.metrics import Metrics, read_rows
 
 
 def test_a_resumed_file_is_that_of_a_run_that_never_stopped(tmp_path):
-    whole, resumed = CsvMetrics(tmp_path / "whole.csv", ("loss",)), CsvMetrics(tmp_path / "run.csv", ("loss",))
+    whole, resumed = Metrics(tmp_path / "whole.csv", ("loss",)), Metrics(tmp_path / "run.csv", ("loss",))
     for step in (1, 2, 3, 4):
-        whole.log_metrics({"loss": step / 3}, step=step)
-    for step in (1, 2, 3):
-        resumed.log_metrics({"loss": step / 3}, step=step)
+        whole.add(step, loss=step / 3)
+    for step in (1, 2):
+        resumed.add(step, loss=step / 3)
+    saved = resumed.text
+    resumed.add(3, loss=1.0)
     with (tmp_path / "run.csv").open("a") as file:
         file.write("4,1.33")  # the process was killed here
     assert [row["step"] for row in read_rows(tmp_path / "run.csv")] == ["1", "2", "3"]
-    resumed = CsvMetrics(tmp_path / "run.csv", ("loss",), step=2)
+    resumed = Metrics(tmp_path / "run.csv", ("loss",), saved)
     for step in (3, 4):
-        resumed.log_metrics({"loss": step / 3}, step=step)
-    assert (tmp_path / "run.csv").read_text() == (tmp_path / "whole.csv").read_text()
+        resumed.add(step, loss=step / 3)
+    assert (tmp_path / "run.csv").read_text() == (tmp_path / "whole.csv").read_text() == whole.text
 
 
 def test_what_is_not_measured_is_empty_and_what_is_no_column_is_refused(tmp_path):
-    metrics = CsvMetrics(tmp_path / "m.csv", ("a", "b"))
-    metrics.log_metrics({"b": 0.5}, step=7)
+    metrics = Metrics(tmp_path / "m.csv", ("a", "b"))
+    metrics.add(7, b=0.5)
     assert read_rows(tmp_path / "m.csv") == [{"step": "7", "a": "", "b": "0.5"}]
     with pytest.raises(ValueError, match="c"):
-        metrics.log_metrics({"c": 1.0}, step=8)
+        metrics.add(8, c=1.0)
     assert read_rows(tmp_path / "nowhere.csv") == []

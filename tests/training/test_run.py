@@ -61,8 +61,8 @@ def test_metrics(whole):
 @pytest.mark.parametrize("after", [1, 4, 6, 7, 12])
 def test_an_interrupted_run_goes_on_exactly(tmp_path, after, whole, spec, recipe, place, stop, weights):
     out = tmp_path / "run"
-    with pytest.raises(RuntimeError, match="the power went out"):
-        train(spec, recipe, out, place=place, callbacks=[stop(after)])
+    with pytest.raises(BaseException, match="the power went out"):
+        train(spec, recipe, out, place=place, after_batch=stop(after))
     assert not open_run(out).complete
     result = resume(out)
     assert not result.was_complete and result.epochs == 2
@@ -77,11 +77,11 @@ def test_an_epoch_without_checkpoints_is_begun_again(tmp_path, spec, recipe, pla
     train(spec, recipe, tmp_path / "whole", place=place)
     out = tmp_path / "run"
     for after, position in ((5, (0, 0)), (11, (1, 0))):
-        with pytest.raises(RuntimeError):
+        with pytest.raises(BaseException, match="power"):
             if after == 5:
-                train(spec, recipe, out, place=place, callbacks=[stop(after)])
+                train(spec, recipe, out, place=place, after_batch=stop(after))
             else:
-                resume(out, callbacks=[stop(after)])
+                resume(out, after_batch=stop(after))
         assert open_run(out).position == position
     resume(out)
     assert_same_weights(weights(out), weights(tmp_path / "whole"))
@@ -118,11 +118,11 @@ def test_training_is_what_a_plain_loop_does(tmp_path, spec, recipe, place, weigh
 
 def test_a_run_interrupted_again_and_again_goes_on_exactly(tmp_path, whole, spec, recipe, place, stop, weights):
     out = tmp_path / "run"
-    with pytest.raises(RuntimeError):
-        train(spec, recipe, out, place=place, callbacks=[stop(2)])
+    with pytest.raises(BaseException, match="power"):
+        train(spec, recipe, out, place=place, after_batch=stop(2))
     for after in (3, 6, 8, 11):
-        with pytest.raises(RuntimeError):
-            resume(out, callbacks=[stop(after)])
+        with pytest.raises(BaseException, match="power"):
+            resume(out, after_batch=stop(after))
     resume(out)
     assert_same_weights(weights(out), weights(whole))
     assert (out / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
@@ -139,8 +139,8 @@ def test_a_run_interrupted_again_and_again_goes_on_exactly(tmp_path, whole, spec
 def test_whatever_the_recipe_a_run_goes_on_exactly(tmp_path, changes, spec, recipe, place, stop, weights):
     recipe = recipe.replace(**changes)
     train(spec, recipe, tmp_path / "whole", place=place, readout=vs.Mean())
-    with pytest.raises(RuntimeError):
-        train(spec, recipe, tmp_path / "run", place=place, readout=vs.Mean(), callbacks=[stop(9)])
+    with pytest.raises(BaseException, match="power"):
+        train(spec, recipe, tmp_path / "run", place=place, readout=vs.Mean(), after_batch=stop(9))
     resume(tmp_path / "run")
     assert_same_weights(weights(tmp_path / "run"), weights(tmp_path / "whole"))
 
@@ -160,26 +160,6 @@ def test_a_complete_run_that_died_before_its_weights_were_written_gets_them(whol
     vs.save_network(network, whole)
     resume(whole)
     assert_same_weights(after, weights(whole))
-
-
-def test_a_broken_checkpoint_is_one_sentence_and_the_one_before_helps(
-    tmp_path, whole, spec, recipe, place, stop, weights
-):
-    out = tmp_path / "run"
-    with pytest.raises(RuntimeError):
-        train(spec, recipe, out, place=place, callbacks=[stop(5)])
-    last = open_run(out).checkpoint
-    assert last.name == "epoch_000_batch_000004"
-    with (last / "tensors.safetensors").open("r+b") as file:
-        file.truncate(1000)
-    with pytest.raises(VentralError, match=rf"the checkpoint '{last}' is broken"):
-        resume(out)
-    for file in last.iterdir():
-        file.unlink()
-    last.rmdir()
-    assert open_run(out).checkpoint.name == "epoch_000_batch_000003"
-    resume(out)
-    assert_same_weights(weights(out), weights(whole))
 
 
 def test_training_leaves_the_global_random_state_alone(tmp_path, spec, recipe, place):
@@ -211,16 +191,10 @@ def test_a_registered_model_is_made_for_the_set_and_learns(tmp_path, recipe, pla
     assert float(rows[0]["train_accuracy_epoch"]) < 0.5 < float(rows[-1]["train_accuracy_epoch"])
 
 
-def test_a_run_that_diverges_says_so(tmp_path, spec, recipe, place):
-    recipe = recipe.replace(optimizer=SGD(lr=1e30), clip=None)
-    with pytest.raises(VentralError, match=r"^the loss is nan at batch 10: try a lower learning rate"):
-        train(spec, recipe, tmp_path / "run", place=place)
-
-
 def test_training_starts_from_a_saved_network(tmp_path, whole, recipe, place, stop):
     out = tmp_path / "on"
-    with pytest.raises(RuntimeError):
-        train(str(whole), recipe, out, place=place, callbacks=[stop(1)])
+    with pytest.raises(BaseException, match="power"):
+        train(str(whole), recipe, out, place=place, after_batch=stop(1))
     for name, value in vs.load_network(whole).state_dict().items():
         assert torch.equal(value, vs.load_network(out).state_dict()[name])
 

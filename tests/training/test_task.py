@@ -36,6 +36,6 @@ def test_per_step_is_the_mean_over_all_steps_from_the_first_driven_one(network, 
 
 
 def test_metric_names_have_every_driven_step(network):
-    names = metric_names(network)
+    names = metric_names(network.spec)
     assert names[-3:] == ("val_accuracy/step_05", "val_accuracy/step_06", "val_accuracy/step_07")
     assert {"train_loss", "train_accuracy", "lr"} <= set(names)

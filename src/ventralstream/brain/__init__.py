@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ventralstream.brain.behaviour.accuracy import AccuracyCurve as AccuracyCurve
     from ventralstream.brain.behaviour.accuracy import accuracy_by_difficulty as accuracy_by_difficulty
     from ventralstream.brain.behaviour.accuracy import accuracy_curve as accuracy_curve
+    from ventralstream.brain.behaviour.answers import correct_over_time as correct_over_time
+    from ventralstream.brain.behaviour.answers import early_exits as early_exits
     from ventralstream.brain.behaviour.decoder import Decoder as Decoder
     from ventralstream.brain.behaviour.decoder import choice_probabilities as choice_probabilities
     from ventralstream.brain.behaviour.decoder import fit_decoder as fit_decoder
@@ -28,17 +30,15 @@ if TYPE_CHECKING:
     from ventralstream.brain.behaviour.ost import object_solution_times as object_solution_times
     from ventralstream.brain.behaviour.ost import ost_consistency as ost_consistency
     from ventralstream.brain.behaviour.ost import solution_times as solution_times
-    from ventralstream.brain.behaviour.people import TimeMapping as TimeMapping
-    from ventralstream.brain.behaviour.people import correct_over_time as correct_over_time
-    from ventralstream.brain.behaviour.people import early_exits as early_exits
-    from ventralstream.brain.behaviour.people import fit_time_mapping as fit_time_mapping
-    from ventralstream.brain.behaviour.signatures import behavioral_ceiling as behavioral_ceiling
-    from ventralstream.brain.behaviour.signatures import behavioral_consistency as behavioral_consistency
+    from ventralstream.brain.behaviour.signatures import behavioural_ceiling as behavioural_ceiling
+    from ventralstream.brain.behaviour.signatures import behavioural_consistency as behavioural_consistency
     from ventralstream.brain.behaviour.signatures import brain_score_2019 as brain_score_2019
     from ventralstream.brain.behaviour.signatures import d_prime as d_prime
     from ventralstream.brain.behaviour.signatures import matrix_of_probabilities as matrix_of_probabilities
     from ventralstream.brain.behaviour.signatures import matrix_of_trials as matrix_of_trials
     from ventralstream.brain.behaviour.signatures import signature as signature
+    from ventralstream.brain.behaviour.time_mapping import TimeMapping as TimeMapping
+    from ventralstream.brain.behaviour.time_mapping import fit_time_mapping as fit_time_mapping
     from ventralstream.brain.mapping.alignment import align_time as align_time
     from ventralstream.brain.mapping.dynamics import AreaAssignment as AreaAssignment
     from ventralstream.brain.mapping.dynamics import assign_areas as assign_areas
@@ -56,12 +56,14 @@ if TYPE_CHECKING:
     from ventralstream.brain.recordings import datasets as datasets
     from ventralstream.brain.recordings.datasets import human_occlusion as human_occlusion
     from ventralstream.brain.recordings.datasets import human_speed_accuracy as human_speed_accuracy
+    from ventralstream.brain.recordings.datasets import image_metrics as image_metrics
     from ventralstream.brain.recordings.datasets import kriegeskorte92 as kriegeskorte92
     from ventralstream.brain.recordings.datasets import macaque_it as macaque_it
     from ventralstream.brain.recordings.datasets import macaque_v4 as macaque_v4
     from ventralstream.brain.recordings.decoding import decoded_over_time as decoded_over_time
     from ventralstream.brain.recordings.netcdf import read as read
     from ventralstream.brain.recordings.netcdf import write as write
+    from ventralstream.brain.recordings.nwb import read_nwb as read_nwb
     from ventralstream.brain.recordings.presentations import Exclusions as Exclusions
     from ventralstream.brain.recordings.presentations import align as align
     from ventralstream.brain.recordings.presentations import mean_repetitions as mean_repetitions
@@ -74,14 +76,14 @@ if TYPE_CHECKING:
     from ventralstream.brain.recordings.reliability import spearman_brown as spearman_brown
     from ventralstream.brain.recordings.spikes import from_spikes as from_spikes
     from ventralstream.brain.score import Score as Score
+    from ventralstream.brain.similarity.cka import linear_cka as linear_cka
     from ventralstream.brain.similarity.rdm import Rdm as Rdm
     from ventralstream.brain.similarity.rdm import compare as compare
-    from ventralstream.brain.similarity.rdm import linear_cka as linear_cka
     from ventralstream.brain.similarity.rdm import noise_ceiling as noise_ceiling
     from ventralstream.brain.similarity.rdm import rdm as rdm
-    from ventralstream.brain.similarity.rdm import rsa as rsa
-    from ventralstream.brain.similarity.rdm import rsa_over_time as rsa_over_time
     from ventralstream.brain.similarity.rdm import rsatoolbox_rdms as rsatoolbox_rdms
+    from ventralstream.brain.similarity.rsa import rsa as rsa
+    from ventralstream.brain.similarity.rsa import rsa_over_time as rsa_over_time
     from ventralstream.brain.splits import halves as halves
     from ventralstream.brain.splits import train_test_splits as train_test_splits
     from ventralstream.data.stimuli import Stimuli as Stimuli

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ventralstream.brain.arrays import mean_of_defined
+from ventralstream.arrays import as_floats
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +26,7 @@ def pearson(prediction: NDArray[Any], target: NDArray[Any], *, constant: float =
     Returns:
         r, of the shape of one stimulus.
     """
-    x, y = np.broadcast_arrays(np.asarray(prediction, dtype=np.float64), np.asarray(target, dtype=np.float64))
+    x, y = np.broadcast_arrays(*(as_floats(a).astype(np.float64, copy=False) for a in (prediction, target)))
     there = np.isfinite(x) & np.isfinite(y)
     if there.all():
         n: Any = len(x)
@@ -62,3 +63,11 @@ def mean_and_error(per_split: Floats) -> tuple[Floats, Floats]:
     """
     mean = mean_of_defined(per_split)
     return mean, np.sqrt(mean_of_defined((per_split - mean) ** 2) / len(per_split))
+
+
+def mean_of_defined(values: Floats, axis: int = 0) -> Floats:
+    """The mean of what is there; NaN, silently, where nothing is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        result: Floats = np.asarray(np.nanmean(values, axis=axis))
+    return result

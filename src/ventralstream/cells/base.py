@@ -6,15 +6,19 @@ steps in one call. `update` is one step of the recurrence. Nothing is stored on 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from ventralstream.layers import shortcuts
 from ventralstream.layers.specs import Shape
 
 State = tuple[Tensor, ...]
 Drive = tuple[Tensor, ...]
+CellStage = Literal["drive", "feedback", "update"]
+STAGES: tuple[CellStage, ...] = ("drive", "feedback", "update")
 
 
 class Cell(nn.Module):
@@ -27,6 +31,12 @@ class Cell(nn.Module):
         takes_no_state: Whether `update` and `emit` take None for the zero state, and then do less work. It is what they
             get in the first step; other cells get the zeros of `init_state`.
         last_step: The last active step the cell may be run at; None if it can go on for ever.
+        pure: The stages ("drive", "feedback", "update") whose results for an image follow from that image's arguments
+            alone, and that overwrite none of them; `update` stands for `emit` too. The planner may merge, stack and
+            share these. It says so of the class's own code and in both modes: submodules are looked at one by one, and
+            those that are not pure in their present mode (dropout, batch statistics) make the stage so. What is not in
+            it gets copies of its arguments, and is called at every step for the whole batch. None says nothing: then no
+            stage counts as pure in training mode, and in evaluation mode each is tried. A subclass has to say it anew.
     """
 
     needs_raw: bool = False
@@ -34,6 +44,11 @@ class Cell(nn.Module):
     distinct_steps: int = 1
     takes_no_state: bool = False
     last_step: int | None = None
+    pure: Collection[str] | None = None
+
+    def modules_of(self, stage: CellStage) -> Iterable[nn.Module]:
+        """The submodules that a stage may call: all, unless a cell knows better."""
+        return self.children()
 
     def forgets(self) -> bool:
         """Whether, with its present parameters, the cell's output does not depend on its state; it then gets the first
@@ -78,8 +93,10 @@ class Cell(nn.Module):
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """The same values in the memory layout the network's weights have; vectors stay as they are."""
-    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+    """The same values with the channels last in memory, where pooling is several times as fast; vectors stay."""
+    if x.dim() != 4 or shortcuts.functional():  # where vmap is on, x has an axis more than it shows
+        return x
+    return x.to(memory_format=torch.channels_last)
 
 
 def mix(gate: Tensor, old: Tensor, new: Tensor) -> Tensor:

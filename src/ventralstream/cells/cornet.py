@@ -12,7 +12,6 @@ from ventralstream.cells.base import Cell, Drive, State
 from ventralstream.cells.registry import register_cell
 from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
-from ventralstream.layers.cpu.convolution import convolve
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.specs import Conv, Norm, Shape
 from ventralstream.spec import CellSpec
@@ -21,6 +20,8 @@ from ventralstream.values import Channels, Count, Side
 
 class CORnetRCell(Cell):
     """h' = ReLU(norm(conv(x + h))); the output is h'."""
+
+    pure = ("update",)
 
     def __init__(self, spec: CORnetR, channels: int) -> None:
         super().__init__()
@@ -67,6 +68,8 @@ class CORnetSCell(Cell):
     state itself. See `CORnetS` for the variants.
     """
 
+    pure = ("update",)
+
     def __init__(self, spec: CORnetS, channels: int) -> None:
         super().__init__()
         self.spec = spec
@@ -85,7 +88,7 @@ class CORnetSCell(Cell):
             self.norm1 = StepNorm(norm.replace(per_step=0) if once else norm, inner)
             if once and spec.times > 1:
                 self.rejoin = Conv2d(Conv(inner, 1, padding=0, bias=False), channels)
-        self.conv2 = Conv2d(Conv(inner, 3, padding=1, bias=False), wide)
+        self.conv2 = Conv2d(Conv(inner, 3, padding=1, bias=False), wide, any_stride=True)
         self.conv2_first = Conv(inner, 3, stride=spec.stride, padding=1, bias=False)
         self.conv3 = Conv2d(Conv(channels, 1, padding=0, bias=False), inner)
         self.norm2, self.norm3 = StepNorm(norm, inner), StepNorm(norm, channels)
@@ -109,7 +112,7 @@ class CORnetSCell(Cell):
             y = self.rejoin(x)
         elif self.conv1 is not None and self.norm1 is not None:
             y = torch.relu(self.norm1(self.conv1(x), step))
-        y = convolve(y, self.conv2.conv.weight, None, self.spec.stride if first else 1, 1)
+        y = self.conv2(y, self.spec.stride if first else 1)
         y = self.norm3(self.conv3(torch.relu(self.norm2(y, step))), step)
         h = torch.relu(y) if skip is None else torch.relu_(y + skip)
         return h, (h,)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ventralstream.cells.base import Cell, Drive, State
 from ventralstream.cells.registry import register_cell
+from ventralstream.layers import shortcuts
 from ventralstream.layers.specs import Shape
 from ventralstream.spec import CellSpec
 from ventralstream.values import Real
@@ -18,6 +19,7 @@ class DecayCell(Cell):
     """h' = tau h + x; the output is h'."""
 
     takes_no_state = True
+    pure = ("update",)
 
     def __init__(self, spec: Decay) -> None:
         super().__init__()
@@ -36,6 +38,8 @@ class DecayCell(Cell):
             return False
         if self.tau.is_meta:
             return self.initial == 0
+        if shortcuts.transformed():  # nobody can look now
+            return shortcuts.are_settled() and self._zero
         now = (id(self.tau), self.tau._version)
         if now != self._looked_at:  # reading it makes a GPU wait, so not at every unroll
             self._looked_at, self._zero = now, not self.tau.any().item()

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from ventralstream.cells.base import Cell, Drive, State
 from ventralstream.cells.registry import register_cell
 from ventralstream.errors import VentralError
+from ventralstream.layers.activation import OF_ZERO, activate
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
-from ventralstream.layers.sequence import ACTIVATION_OF_ZERO, ACTIVATIONS
 from ventralstream.layers.specs import LAYER_NORM, ActivationName, Conv, Shape, spatial
 from ventralstream.spec import CellSpec
 from ventralstream.values import Real, Side, Width
@@ -34,7 +34,8 @@ class JointConv(nn.Module):
     def __init__(self, channels: int, parts: tuple[Conv, ...]) -> None:
         super().__init__()
         self.sizes = tuple(p.channels for p in parts)
-        self.joined = len(parts) > 1 and not parts[0].separable and len({(p.kernel, p.separable) for p in parts}) == 1
+        alike = len({(p.kernel, p.separable, p.bias) for p in parts}) == 1
+        self.joined = len(parts) > 1 and not parts[0].separable and alike
         specs = (parts[0].replace(channels=sum(self.sizes)),) if self.joined else parts
         self.convs = nn.ModuleList(Conv2d(spec, channels) for spec in specs)
 
@@ -45,14 +46,20 @@ class JointConv(nn.Module):
 
     def part(self, x: Tensor | None, index: int) -> Tensor | None:
         """The output of one convolution alone; of None, which stands for zeros, its bias (None if it has none)."""
-        conv = cast(Conv2d, self.convs[0 if self.joined else index])
+        conv = self.convs[0 if self.joined else index]
         begin = sum(self.sizes[:index]) if self.joined else 0
         rows = slice(begin, begin + self.sizes[index])
-        last = conv.pointwise if conv.spec.separable else conv.conv
-        bias = None if last.bias is None else last.bias[rows]
         if x is None:
-            return None if bias is None else bias.view(1, -1, 1, 1)
-        return cast(Tensor, conv(x)) if conv.spec.separable else conv.convolve(x, last.weight[rows], bias)
+            bias = cast(Conv2d, conv).last.bias
+            return None if bias is None else bias[rows].view(1, -1, 1, 1)
+        if isinstance(conv, Conv2d):
+            return conv.rows(x, rows)
+        return cast(Tensor, conv(x)[:, rows])
+
+    @property
+    def untouched(self) -> bool:
+        """Whether a zero input may be left out, as nobody took a convolution's place."""
+        return all(isinstance(conv, Conv2d) and conv.untouched for conv in self.convs)
 
 
 class ReciprocalCell(Cell):
@@ -65,6 +72,7 @@ class ReciprocalCell(Cell):
     """
 
     takes_no_state = True
+    pure = ("drive", "feedback", "update")
 
     def __init__(self, spec: Reciprocal, channels: int, raw_channels: int, feedback_channels: int) -> None:
         super().__init__()
@@ -108,12 +116,11 @@ class ReciprocalCell(Cell):
 
     def feedback(self, x: Tensor) -> Tensor:
         assert self.feedback_conv is not None
-        result: Tensor = ACTIVATIONS[self.spec.feedback_activation](self.feedback_conv(x))
-        return result
+        return activate(self.feedback_conv(x), self.spec.feedback_activation)
 
     def drive(self, x: Tensor, raw: Tensor | None = None, feedback: Tensor | None = None) -> Drive:
         s = self.spec
-        x = ACTIVATIONS[s.input_activation](x if feedback is None else x + feedback)
+        x = activate(x if feedback is None else x + feedback, s.input_activation)
         parts = []
         into_cell = [conv(v) for conv, v in ((self.input_to_cell, x), (self.residual_to_cell, raw)) if conv is not None]
         if into_cell:
@@ -130,8 +137,8 @@ class ReciprocalCell(Cell):
         self, drive: Drive, state: State | None, step: int, feedback: Tensor | None = None
     ) -> tuple[Tensor, State]:
         s = self.spec
-        c, h = state or (None, None)
         into_cell, into_out, to_gate = self._inputs(drive)
+        c, h = self._past(state, into_out)
         if feedback is not None and s.feedback_to == "cell":
             into_cell = feedback if into_cell is None else into_cell + feedback
         if c is None or h is None:  # the zero state: what is left of its convolutions are their biases
@@ -147,10 +154,19 @@ class ReciprocalCell(Cell):
 
     def emit(self, drive: Drive, state: State | None, step: int, feedback: Tensor | None = None) -> Tensor:
         """The output alone needs neither the cell's own tau nor its gate: half of the state's convolutions."""
-        c, h = state or (None, None)
         _, into_out, to_gate = self._inputs(drive)
+        c, h = self._past(state, into_out)
         tau = None if h is None else self.from_out.part(h, 0)
         return self._new_out(h, tau, self.from_cell.part(c, 1), into_out, to_gate, feedback, step)
+
+    def _past(self, state: State | None, like: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The states, c and h; None for zeros, but where something else than a convolution may want to see them."""
+        if state is not None:
+            return state[0], state[1]
+        if self.from_cell.untouched and self.from_out.untouched:
+            return None, None
+        batch, _, *size = like.shape
+        return like.new_zeros(batch, self.cell_channels, *size), like.new_zeros(batch, self.out_channels, *size)
 
     def _inputs(self, drive: Drive) -> tuple[Tensor | None, Tensor, Tensor | None]:
         parts = list(drive)
@@ -195,8 +211,7 @@ class ReciprocalCell(Cell):
             new = new + _factor(tau, s.tau_activation, s.tau_offset, s.tau_multiplier) * past
         if norm is not None:
             new = norm(new, step)
-        result: Tensor = ACTIVATIONS[activation](new)
-        return result
+        return activate(new, activation)
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -206,12 +221,11 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 def _factor(x: Tensor | None, activation: ActivationName, offset: float, multiplier: float) -> Tensor | float:
     """offset + multiplier * activation(x); x None is zero."""
     if x is None:
-        return offset + multiplier * ACTIVATION_OF_ZERO.get(activation, 0.0)
+        return offset + multiplier * OF_ZERO.get(activation, 0.0)
     if activation == "sigmoid" and offset == -multiplier:  # a - a sig(x) = a sig(-x): one tensor less to keep
         value = torch.sigmoid(-x)
         return value if offset == 1 else offset * value
-    factor: Tensor = offset + multiplier * ACTIVATIONS[activation](x)
-    return factor
+    return offset + multiplier * activate(x, activation)
 
 
 @register_cell("reciprocal")

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ventralstream.cells.base import Cell, Drive, State
 from ventralstream.cells.registry import register_cell
+from ventralstream.layers.activation import activate
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
-from ventralstream.layers.sequence import ACTIVATIONS
 from ventralstream.layers.specs import LAYER_NORM, ActivationName, Conv, Shape, spatial
 from ventralstream.spec import CellSpec
 from ventralstream.values import Side, Width
@@ -18,6 +18,8 @@ from ventralstream.values import Side, Width
 
 class SimpleRNNCell(Cell):
     """h' = act(LN(W_s * h + b_s + W_i * x + b_i)); the output is h'."""
+
+    pure = ("drive", "update")
 
     def __init__(self, spec: SimpleRNN, channels: int) -> None:
         super().__init__()
@@ -37,7 +39,7 @@ class SimpleRNNCell(Cell):
         total = drive[0] + self.from_state(state[0])
         if self.norm is not None:
             total = self.norm(total, step)
-        h: Tensor = ACTIVATIONS[self.spec.activation](total)
+        h = activate(total, self.spec.activation)
         return h, (h,)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from ventralstream.errors import VentralError
+from ventralstream.errors import VentralError, printable
 
 
 def check_fit(
@@ -13,7 +13,7 @@ def check_fit(
     found: Mapping[str, Sequence[int]],
     *,
     optional: Collection[str] = (),
-    most: int | None = None,
+    most: int = 200,
 ) -> None:
     """Compares the names and shapes of tensors with those that a network has.
 
@@ -22,7 +22,7 @@ def check_fit(
         expected: Shapes by name.
         found: Shapes by name.
         optional: Names that may be missing.
-        most: Of each kind of problem, list no more than so many; None lists all.
+        most: Of each kind of problem, list no more than so many.
 
     Raises:
         VentralError: if tensors are missing, left over or misshapen; they are listed.
@@ -41,5 +41,5 @@ def check_fit(
         raise VentralError(f"{source} does not fit the network: {'; '.join(told)}")
 
 
-def _some(names: list[str], most: int | None) -> str:
-    return ", ".join(names[:most]) + (", ..." if most is not None and len(names) > most else "")
+def _some(names: list[str], most: int) -> str:
+    return printable(", ".join(names[:most])) + (", ..." if len(names) > most else "")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
-from ventralstream.checkpoints.disk import PROVENANCE_FILE, SPEC_FILE, TENSOR_FILE, load_network, save_network
-from ventralstream.errors import VentralError
+from ventralstream.checkpoints.disk import (
+    PROVENANCE_FILE,
+    SPEC_FILE,
+    SUMS_FILE,
+    TENSOR_FILE,
+    load_network,
+    read_provenance,
+    save_network,
+)
+from ventralstream.errors import VentralError, printable, reason
 from ventralstream.extras import require
+from ventralstream.files import why_no_file
 from ventralstream.network import Network
 
 _LICENCES = {"MIT": "mit", "GPL-3.0": "gpl-3.0", "BSD-3-Clause": "bsd-3-clause"}
@@ -48,22 +56,25 @@ def push_to_hub(
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     api = HfApi(token=token, library_name="ventralstream")
+    known = None
+    if provenance is not None:
+        if why := why_no_file(provenance):
+            raise VentralError(f"the provenance '{printable(provenance)}' cannot be read: {why}")
+        known = read_provenance(Path(provenance))
+    licence, source = (own or (known or {}).get(key) for own, key in ((licence, "licence"), (None, "source")))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        save_network(network, folder)
-        known = {}
-        if provenance is not None:
-            text = Path(provenance).read_text()
-            known = json.loads(text)
-            (folder / PROVENANCE_FILE).write_text(text)
-        (folder / "README.md").write_text(card(network, licence or known.get("licence"), known.get("source")))
+        save_network(network, folder, known)
+        (folder / "README.md").write_text(card(network, licence, source), encoding="utf-8")
         try:
             api.create_repo(repo_id, private=private, exist_ok=True)
             commit = api.upload_folder(
                 repo_id=repo_id, folder_path=folder, revision=revision, commit_message=commit_message
             )
         except (HfHubHTTPError, HFValidationError) as error:
-            raise VentralError(f"the hub refused '{repo_id}': {str(error).splitlines()[0]}") from None
+            raise VentralError(f"the hub refused '{printable(repo_id)}': {reason(error)}") from None
+        except OSError as error:
+            raise VentralError(f"the hub cannot be reached: {reason(error)}") from None
     return str(commit.commit_url)
 
 
@@ -92,43 +103,58 @@ def hub_folder(
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    named = f"'{printable(repo_id)}'"
+    if not why_no_file(repo_id):
+        raise VentralError(f"{named} is a file; expected the folder of a saved network, or a hub repository")
     try:
         folder = snapshot_download(
             repo_id,
             revision=revision,
             cache_dir=cache_dir,
             token=token,
-            allow_patterns=[SPEC_FILE, TENSOR_FILE, PROVENANCE_FILE],
+            allow_patterns=[SPEC_FILE, TENSOR_FILE, SUMS_FILE, PROVENANCE_FILE],
             library_name="ventralstream",
         )
     except HFValidationError:
-        raise VentralError(f"'{repo_id}' is neither a folder nor a hub repository ('user/name')") from None
+        raise VentralError(f"{named} is neither a folder nor a hub repository ('user/name')") from None
     except LocalEntryNotFoundError:
-        raise VentralError(f"'{repo_id}' is not on this machine, and the hub cannot be reached") from None
+        raise VentralError(
+            f"{named} is no folder here, and as a hub repository not on this machine; the hub cannot be reached"
+        ) from None
     except HfHubHTTPError as error:
-        raise VentralError(f"the hub has no '{repo_id}' for you: {str(error).splitlines()[0]}") from None
+        raise VentralError(f"{named} is no folder here, and the hub has none for you: {reason(error)}") from None
+    except OSError as error:  # a full disk, a connection that breaks
+        raise VentralError(f"{named} cannot be downloaded from the hub: {reason(error)}") from None
     return Path(str(folder))
 
 
 def card(network: Network, licence: str | None = None, source: str | None = None) -> str:
     """A model card with the hub's metadata."""
+    from huggingface_hub import ModelCard, ModelCardData
+
     spec = network.spec
     parameters = sum(p.numel() for p in network.parameters())
-    lines = ["---", "library_name: ventralstream", "pipeline_tag: image-classification"]
-    if licence in _LICENCES:
-        lines.append(f"license: {_LICENCES[licence]}")
-    lines += ["tags:", "- ventralstream", "- recurrent", "- neuroscience", "---", "", f"# {spec.name}", ""]
-    lines.append(f"A recurrent convolutional network of {len(spec.areas)} areas, {parameters:,} parameters.")
-    if source:
-        lines.append(f"Source: {source}. Licence of the weights: {licence or 'none stated'}.")
-    lines += [
-        "",
-        "```python",
-        "import ventralstream as vs",
-        "",
-        'net = vs.from_hub("THIS_REPOSITORY")',
-        f"out = net(images, steps={spec.steps})  # images [B, {', '.join(map(str, spec.input_shape))}], normalised",
-        "```",
-        "",
-    ]
-    return "\n".join(lines)
+    data = ModelCardData(
+        library_name="ventralstream",
+        pipeline_tag="image-classification",
+        license=_LICENCES.get(licence or ""),
+        tags=["ventralstream", "recurrent", "neuroscience"],
+    )
+    origin = f"Source: {source}. Licence of the weights: {licence or 'none stated'}.\n" if source else ""
+    shape = ", ".join(map(str, spec.input_shape))
+    text = f"""---
+{data.to_yaml()}
+---
+
+# {spec.name}
+
+A recurrent convolutional network of {len(spec.areas)} areas, {parameters:,} parameters.
+{origin}
+```python
+import ventralstream as vs
+
+net = vs.from_hub("THIS_REPOSITORY")
+out = net(images, steps={spec.steps})  # images [B, {shape}], normalised
+```
+"""
+    return str(ModelCard(text))

@@ -2,57 +2,124 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
+import signal
 import sys
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import typer
+from ventralstream.errors import Interrupted, VentralError, about_file, printable, reason, shortened
 
-from ventralstream.cli import brain, convert, demo, evaluate, extract, list_, show, train
-from ventralstream.errors import VentralError
-from ventralstream.version import __version__
+if TYPE_CHECKING:
+    import typer
 
-app = typer.Typer(
-    name="ventral",
-    help="Recurrent convolutional models of the primate ventral visual stream: build, train, record.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for command, name in (
-    (demo.demo, "demo"),
-    (list_.list_, "list"),
-    (show.show, "show"),
-    (train.train, "train"),
-    (evaluate.evaluate, "evaluate"),
-    (extract.extract, "extract"),
-    (convert.convert, "convert"),
-):
-    app.command(name)(command)
-app.add_typer(brain.app, name="brain")
+    app: typer.Typer
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2  # and 128 + its number after a signal: 130 for Ctrl-C (SIGINT), 143 for SIGTERM
+TRACEBACK = "VENTRALSTREAM_TRACEBACK"
 
 
-def _version(value: bool) -> None:
-    if value:
-        typer.echo(f"ventralstream {__version__}")
-        raise typer.Exit
+def main() -> NoReturn:
+    """Runs the command line, and ends with an exit code.
 
-
-@app.callback()
-def root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
-) -> None:
-    """Recurrent convolutional models of the primate ventral visual stream: build, train, record.
-
-    Start with `ventral demo --out demo`, then `ventral list` and `ventral show rgc_shallow`.
+    0 when all is done; 2 for bad input, a file that cannot be read or written, or too little memory; 1 if what is
+    printed cannot be written, or for a fault of our own; 130 after Ctrl-C, 143 after SIGTERM. Whatever goes wrong is
+    one sentence on stderr; a traceback of it is there only if the variable VENTRALSTREAM_TRACEBACK is set.
     """
-
-
-def main() -> None:
-    """Runs the command line: bad input is one sentence and exit code 2, an interruption 130."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - it stays open
     try:
-        app()
-    except VentralError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
+        _heed_signals()
+        code = _run()
+    except KeyboardInterrupt as error:
+        code = _said(str(error) or "interrupted", error.code if isinstance(error, Interrupted) else 130)
+    except Exception as error:
+        if os.environ.get(TRACEBACK) and not isinstance(error, VentralError):
+            raise
+        code = _explained(error)
+    sys.exit(_flushed(code))
+
+
+def _run() -> int:
+    if sys.stdout is None:
+        raise VentralError("stdout is closed; expected somewhere to write to, such as /dev/null")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names that this terminal's encoding cannot show
+
+    from ventralstream.cli import commands
+
+    return commands.run()
+
+
+def _explained(error: Exception) -> int:
+    """Says what went wrong, whatever it is; gives the exit code."""
+    if isinstance(error, VentralError):
+        return _said(f"error: {error}", BAD_INPUT)
+    if isinstance(error, BrokenPipeError):  # as when `| head` has seen enough
+        return FAILED
+    if isinstance(error, OSError):
+        return _said(f"error: {about_file(error)}", BAD_INPUT)
+    if isinstance(error, RecursionError):
+        return _said("error: the input is nested too deeply to be read", BAD_INPUT)
+    if _is_about_memory(error):
+        return _said("error: there is too little memory; try smaller batches, fewer areas or steps", BAD_INPUT)
+    return _said(
+        f"error: {type(error).__name__}: {reason(error)} (a fault of ventralstream's; {TRACEBACK}=1 shows where)",
+        FAILED,
+    )
+
+
+def _is_about_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in str(error) or "not enough memory" in str(error))
+    )
+
+
+def _said(sentence: str, code: int) -> int:
+    with contextlib.suppress(OSError):  # nobody listens
+        print(printable(shortened(sentence, 4000)), file=sys.stderr, flush=True)
+    return code
+
+
+def _flushed(code: int) -> int:
+    """The exit code; what was printed is out, and Python finds nothing left to complain about."""
+    if sys.stdout is None:
+        return code
+    try:
+        sys.stdout.flush()
+        return code
+    except (OSError, ValueError) as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError) or code:
+            return code or FAILED
+        return _said(f"error: cannot write to stdout: {reason(error)}", FAILED)
+
+
+def _heed_signals() -> None:
+    """Makes SIGTERM and a lost terminal an interruption, as Ctrl-C is one."""
+    if threading.current_thread() is threading.main_thread():
+        for signum in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            if signal.getsignal(signum) is signal.SIG_DFL:
+                signal.signal(signum, _interrupt)
+        atexit.register(_ignore_signals)
+
+
+def _ignore_signals() -> None:
+    """At the end there is nothing left to interrupt, and Python would end by the signal."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
+
+
+def _interrupt(signum: int, frame: Any) -> NoReturn:
+    raise Interrupted.by(signum, "interrupted")
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(name)
+    from ventralstream.cli import commands
+
+    return commands.app

@@ -14,19 +14,26 @@ def convert(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A TensorFlow checkpoint (its prefix, as in 'model.ckpt') for a ConvRNN; a torch state dict (.pth,"
-            " .safetensors) for a CORnet or a ResNet."
+            help="What the authors published, as downloaded: for a ConvRNN a TensorFlow checkpoint (its prefix, as in"
+            " 'model.ckpt', for model.ckpt.index and model.ckpt.data-...); for a CORnet or a ResNet a torch state dict"
+            " (.pth, .safetensors)."
         ),
     ],
-    model: Annotated[str, typer.Option(help="The registered model that the weights are of (see `ventral list`).")],
-    out: Annotated[Path, typer.Option(help="Folder to write: config.json, model.safetensors, provenance.json.")],
+    model: Annotated[str, typer.Option(help="The model that the weights are of; `ventral list --published` has them.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder to write: config.json, model.safetensors, SHA256SUMS, provenance.json.")
+    ],
     num_classes: int = typer.Option(1000, min=1, help="Classes of the weights."),
     config: Path | None = CONFIG,
 ) -> None:
     """Convert published weights of a model to a saved network.
 
     The result is a folder that `ventral show`, `ventral evaluate`, `ventral extract` and `create_model(NAME,
-    weights=FOLDER)` take. Tensors that are missing, left over or of the wrong shape are an error that lists them.
+    weights=FOLDER)` take. Tensors that are missing, left over, of the wrong shape or not finite are an error that names
+    them; nothing is written then, and nothing but tensors is ever loaded from a file.
+
+    ConvRNNs are published at https://github.com/neuroailab/convrnns, CORnets at https://github.com/dicarlolab/CORnet,
+    ResNets at https://docs.pytorch.org/vision/stable/models/resnet.html; docs/models has the page of each model.
     """
     from ventralstream.checkpoints.disk import PROVENANCE_FILE
     from ventralstream.published.convert import convert as convert_weights

@@ -29,7 +29,7 @@ def list_(
         raise unknown("model", pattern, list_models(family=family, published=published or None))  # type: ignore[arg-type]
     rows: list[dict[str, Any]] = []
     for name in names:
-        spec = model_spec(name)
+        spec, weights = model_spec(name), model_entry(name).published
         rows.append(
             {
                 "name": name,
@@ -39,6 +39,7 @@ def list_(
                 "first_logits": first_steps(spec)[spec.readout_area],
                 "input_size": spec.input_shape[1],
                 "summary": model_entry(name).summary,
+                "published_weights": weights and weights.page,
             }
         )
     if as_json:
@@ -58,4 +59,7 @@ def list_(
     if not console.is_terminal:
         console.width = 1000  # a pipe has no width: no name is cut
     console.print(table)
+    if published:
+        pages = dict.fromkeys(row["published_weights"] for row in rows)
+        typer.echo(f"\nTheir weights, for `ventral convert`: {', '.join(pages)}")
     typer.echo("\n`ventral show MODEL` tells more of each.")

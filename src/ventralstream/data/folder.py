@@ -14,10 +14,10 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as V
 
-from ventralstream.data.image_file import MAX_PIXELS, open_image, quoted
+from ventralstream.data.image_file import MAX_PIXELS, open_image
 from ventralstream.data.listing import list_images, require_folder
 from ventralstream.data.pixels import normalise
-from ventralstream.errors import VentralError
+from ventralstream.errors import VentralError, printable
 from ventralstream.jsonable import Spec, tagged
 from ventralstream.values import Pixels, Real, Spread
 
@@ -90,7 +90,7 @@ class Preprocessing(Spec):
         try:
             return self.pixels(image)
         except VentralError as error:
-            raise VentralError(f"cannot read {quoted(path)}: {error}") from None
+            raise VentralError(f"cannot read '{printable(path)}': {error}") from None
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Normalises uint8 `[B, channels, H, W]` to float32 of the same shape."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import stat
 import unicodedata
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +10,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ventralstream.errors import VentralError
+from ventralstream.errors import VentralError, printable, reason
+from ventralstream.files import why_no_file
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # PPM: also PGM, PBM, PNM and PFM
 EXTENSIONS = (  # of names, in any case
@@ -20,13 +20,6 @@ EXTENSIONS = (  # of names, in any case
 )
 BACKGROUND = (128, 128, 128)
 MAX_PIXELS = 89_478_485  # from here on Pillow warns of decompression bombs: 256 MB in colour
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 
 
 def open_image(path: str | Path, channels: int) -> Image.Image:
@@ -51,17 +44,14 @@ def open_image(path: str | Path, channels: int) -> Image.Image:
             `MAX_PIXELS`, or pixels of which one cannot tell what is white.
     """
     path = as_on_disk(Path(path))
-    try:
-        mode = path.stat().st_mode
-        if kind := next((kind for is_, kind in _KINDS if is_(mode)), None):
-            raise _Unreadable(f"it is {kind}")  # never opened: a pipe would wait for ever
-        with path.open("rb") as file:
-            return _decode(file, channels)
-    except FileNotFoundError:
-        reason = "it is a link to nothing" if path.is_symlink() else "there is no such file"
-    except Exception as error:
-        reason = _reason(error)
-    raise VentralError(f"cannot read {quoted(path)}: {reason}.")
+    why = why_no_file(path)
+    if not why:
+        try:
+            with path.open("rb") as file:
+                return _decode(file, channels)
+        except Exception as error:
+            why = _reason(error)
+    raise VentralError(f"cannot read '{printable(path)}': {why}.")
 
 
 def decode_image(data: bytes | BinaryIO, channels: int, name: str) -> Image.Image:
@@ -78,21 +68,12 @@ def decode_image(data: bytes | BinaryIO, channels: int, name: str) -> Image.Imag
     try:
         return _decode(io.BytesIO(data) if isinstance(data, bytes) else data, channels)
     except Exception as error:
-        reason = _reason(error)
-    raise VentralError(f"cannot read {quoted(name)}: {reason}.")
-
-
-def quoted(name: object) -> str:
-    """A name in quotes, on one line whatever is in it."""
-    return f"'{str(name).encode('unicode_escape', 'backslashreplace').decode()}'" if _odd(str(name)) else f"'{name}'"
+        why = _reason(error)
+    raise VentralError(f"cannot read '{printable(name)}': {why}.")
 
 
 class _Unreadable(Exception):
     """Why an image cannot be read, in words."""
-
-
-def _odd(name: str) -> bool:
-    return any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name)
 
 
 def _reason(error: Exception) -> str:
@@ -101,8 +82,9 @@ def _reason(error: Exception) -> str:
         return "it is not an image in JPEG, PNG, GIF, WebP, BMP, TIFF or PPM format"
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {MAX_PIXELS:,} pixels"
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return text.strip().split("\n")[0].rstrip(".")
+    if isinstance(error, _Unreadable) or (isinstance(error, OSError) and error.strerror):
+        return reason(error)
+    return f"it is damaged or cut off ({reason(error).rstrip('.')})"
 
 
 def as_on_disk(path: Path) -> Path:

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ventralstream.data.image_file import EXTENSIONS, as_on_disk, quoted
-from ventralstream.errors import VentralError
+from ventralstream.data.image_file import EXTENSIONS, as_on_disk
+from ventralstream.errors import VentralError, printable
+from ventralstream.errors import reason as reason_of
 from ventralstream.jsonable import Spec, tagged
 from ventralstream.values import Natural
 
@@ -45,12 +46,12 @@ class Listing:
         parts = []
         if count := sum(self.others.values()):
             most = sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
-            endings = ", ".join(f"{n} {quoted(e)[1:-1] if e else 'without an ending'}" for e, n in most[:6])
+            endings = ", ".join(f"{n} {printable(e) if e else 'without an ending'}" for e, n in most[:6])
             more = f", and {len(most) - 6} more endings" if len(most) > 6 else ""
             parts.append(f"{_count(count, 'file')} whose endings are no image's ({endings}{more})")
         if self.unnameable:
             parts.append(f"{_count(self.unnameable, 'image')} whose names are not UTF-8")
-        return f"passed over in {quoted(self.folder)}: {' and '.join(parts)}" if parts else ""
+        return f"passed over in '{printable(self.folder)}': {' and '.join(parts)}" if parts else ""
 
 
 def is_hidden(name: str) -> bool:
@@ -104,13 +105,16 @@ def list_folder(folder: str | Path) -> Listing:
             found.append(normal(path))
     if twice := [id_ for id_, count in Counter(found).items() if count > 1]:
         raise VentralError(
-            f"two files in {quoted(folder)} are called {quoted(twice[0])}, in two normal forms of Unicode; rename one."
+            f"two files in '{printable(folder)}' are called '{printable(twice[0])}', in two normal forms of Unicode;"
+            " rename one."
         )
     listing = Listing(folder, tuple(sorted(found)), hidden, dict(others), unnameable)
     if not found:
         also = listing.passed_over or (f"there are {hidden} hidden files and folders" if hidden else "")
         also = f" ({also})" if also else ""
-        raise VentralError(f"{quoted(folder)} holds no image: no file below it ends in {', '.join(EXTENSIONS)}{also}.")
+        raise VentralError(
+            f"'{printable(folder)}' holds no image: no file below it ends in {', '.join(EXTENSIONS)}{also}."
+        )
     return listing
 
 
@@ -120,10 +124,10 @@ def require_folder(folder: Path) -> None:
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
     except (OSError, ValueError) as error:
         missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
-        reason = "does not exist" if missing else f"cannot be read: {getattr(error, 'strerror', None) or error}"
-        raise VentralError(f"the image folder {quoted(folder)} {reason}.") from None
+        reason = "does not exist" if missing else f"cannot be read: {reason_of(error)}"
+        raise VentralError(f"the image folder '{printable(folder)}' {reason}.") from None
     if not is_folder:
-        raise VentralError(f"the image folder {quoted(folder)} is a file, not a folder.")
+        raise VentralError(f"the image folder '{printable(folder)}' is a file, not a folder.")
 
 
 @tagged("image_fingerprint")
@@ -221,7 +225,7 @@ def _entries(folder: Path, here: str) -> list[os.DirEntry[str]]:
         with os.scandir(folder / here) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise VentralError(f"the folder {quoted(folder / here)} cannot be listed: {error.strerror}.") from None
+        raise VentralError(f"the folder '{printable(folder / here)}' cannot be listed: {error.strerror}.") from None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -135,11 +135,19 @@ class Loader:
         """Goes on where `state_dict` was taken.
 
         Raises:
-            VentralError: It was taken from a loader of other batches than this one's.
+            VentralError: It was taken from a loader of other batches than this one's, or is no such state.
         """
+        for name in self.state_dict():
+            if not isinstance(state.get(name), int):
+                raise VentralError(f"the state of a loader needs '{name}', a whole number; got {state.get(name)!r}.")
         for name, value in self._identity().items():
             if state[name] != value:
                 raise VentralError(f"this epoch was begun with {name} = {state[name]} and must go on so, got {value}.")
+        if state["epoch"] < 0 or not 0 <= state["batches_done"] <= len(self):
+            raise VentralError(
+                f"an epoch of {len(self)} batches cannot go on after {state['batches_done']} batches of epoch"
+                f" {state['epoch']}."
+            )
         self.epoch = state["epoch"]
         self._start = self._done = state["batches_done"]
 

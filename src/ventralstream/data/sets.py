@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from PIL import Image
@@ -16,12 +16,13 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.transforms import v2
 
 from ventralstream.data.folder import Preprocessing
-from ventralstream.data.image_file import open_image, quoted
+from ventralstream.data.image_file import open_image
 from ventralstream.data.listing import Fingerprint, fingerprint, is_hidden, list_folder, normal
 from ventralstream.data.pixels import generator, random_crop, random_flip, seed_of
 from ventralstream.data.scenes import MEAN, STD, compose_scenes
+from ventralstream.data.workers import worker_init
 from ventralstream.data_root import data_root
-from ventralstream.errors import VentralError, unknown
+from ventralstream.errors import VentralError, printable, unknown
 from ventralstream.jsonable import Spec, tagged
 
 Split = Literal["train", "val"]
@@ -71,6 +72,7 @@ class MemorySet:
         labels: `[N]`, int64.
         padding: Largest shift of the augmentation, in pixels.
         flip: Whether the augmentation reflects images left to right.
+        passed_over: "": there is nothing beside the images.
     """
 
     info: SetInfo
@@ -78,6 +80,7 @@ class MemorySet:
     labels: Tensor
     padding: int
     flip: bool
+    passed_over: ClassVar[str] = ""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -147,12 +150,25 @@ class FolderSet:
         """Reads batches of images as `ventralstream.data.loader.Source` says."""
         rows = (rows.tolist() for _, rows in batches)
         # With a generator of its own the reader leaves the global random state alone.
-        reader = DataLoader(_Files(self, key), batch_sampler=rows, num_workers=workers, generator=generator(0))
+        reader = DataLoader(
+            _Files(self, key),
+            batch_sampler=rows,
+            num_workers=workers,
+            generator=generator(0),
+            worker_init_fn=worker_init(),
+        )
         try:
             yield from reader
         except VentralError as error:
             # From a worker it comes wrapped in that worker's traceback, ours being the last line.
             raise VentralError(str(error).rsplit("VentralError: ", 1)[-1].strip()) from None
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise VentralError(
+                f"a process that reads images was ended from outside, perhaps for want of memory; expected it to go"
+                f" on: try fewer than {workers} workers"
+            ) from None
 
 
 class _Files(Dataset[tuple[Tensor, Tensor]]):
@@ -257,13 +273,14 @@ def _cifar(name: str, root: Path, split: Split, size: int | None, subset: int | 
     files = [file for file, _ in (*dataset.train_list, *dataset.test_list)] + [dataset.meta["filename"]]
     if missing := [file for file in files if not (folder / file).is_file()]:
         raise VentralError(
-            f"the files of '{name}' were expected in {quoted(folder)}, but there is no '{missing[0]}'; {get}."
+            f"the files of '{name}' were expected in '{printable(folder)}', but there is no '{missing[0]}'; {get}."
         )
     try:  # torchvision unpickles only files whose checksums are the published ones
         data = dataset(root, train=split == "train", download=False)
     except (RuntimeError, OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError):
         raise VentralError(
-            f"the files of '{name}' in {quoted(folder)} are damaged (their checksums are wrong); delete them: {get}."
+            f"the files of '{name}' in '{printable(folder)}' are damaged (their checksums are wrong); delete them:"
+            f" {get}."
         ) from None
     info = SetInfo(name, tuple(data.classes), Preprocessing(32, mean, std, "squash"))
     rows = _rows(len(data.targets), subset, seed, name)
@@ -273,10 +290,11 @@ def _cifar(name: str, root: Path, split: Split, size: int | None, subset: int | 
 
 def _folder(root: Path, split: Split, size: int | None, subset: int | None, seed: int) -> FolderSet:
     folder = root / split
-    like = f"such as {quoted(folder / 'cat' / '1.jpg')}"
+    place = printable(folder)
+    like = f"such as '{printable(folder / 'cat' / '1.jpg')}'"
     if not folder.is_dir():
         raise VentralError(
-            f"there is no folder {quoted(folder)}; expected the images of each class in a folder of its own, {like}"
+            f"there is no folder '{place}'; expected the images of each class in a folder of its own, {like}"
             f" ({FOLDER_PAGES})."
         )
     classes = _class_folders(root / "train" if (root / "train").is_dir() else folder)
@@ -284,24 +302,25 @@ def _folder(root: Path, split: Split, size: int | None, subset: int | None, seed
     unfit = [c for c in _class_folders(folder) if c not in number]
     if unfit and (folder / "val_annotations.txt").is_file():
         raise VentralError(
-            f"the images in {quoted(folder)} lie in one folder, as Tiny-ImageNet is published; move each into the"
+            f"the images in '{place}' lie in one folder, as Tiny-ImageNet is published; move each into the"
             " folder of its class, which is the second column of 'val_annotations.txt'."
         )
     if unfit:
         also = f" (one of {len(unfit)} folders there that are no classes of 'train')" if len(unfit) > 1 else ""
-        raise unknown("class", unfit[0], classes, f" in {quoted(folder)}{also}")
+        raise unknown("class", unfit[0], classes, f" in '{place}'{also}")
     listing = list_folder(folder)
     found = [(id_, number[id_.split("/")[0]]) for id_ in listing.ids if id_.split("/")[0] in number]
     if not found:
-        raise VentralError(f"no image in {quoted(folder)} is in a class folder, {like}.")
+        raise VentralError(f"no image in '{place}' is in a class folder, {like}.")
     empty = sorted(set(range(len(classes))) - {label for _, label in found})
     if split == "train" and empty:
         more = f", nor of {len(empty) - 1} other classes" if len(empty) > 1 else ""
-        raise VentralError(f"there is no image of the class {quoted(classes[empty[0]])} in {quoted(folder)}{more}.")
+        raise VentralError(f"there is no image of the class '{printable(classes[empty[0]])}' in '{place}'{more}.")
     passed_over = listing.passed_over
     if outside := len(listing.ids) - len(found):
-        passed_over = f"{passed_over or f'passed over in {quoted(folder)}:'}{' and' if passed_over else ''}"
-        passed_over += f" {outside} image{'s' if outside > 1 else ''} in no class folder"
+        images = "1 image" if outside == 1 else f"{outside} images"
+        before = f"{passed_over} and" if passed_over else f"passed over in '{place}':"
+        passed_over = f"{before} {images} in no class folder"
     kept = [found[row] for row in _rows(len(found), subset, seed, str(folder)).tolist()]
     info = SetInfo("folder", classes, Preprocessing(224 if size is None else size))
     labels = torch.tensor([label for _, label in kept])
@@ -312,7 +331,8 @@ def _class_folders(folder: Path) -> tuple[str, ...]:
     names = [p.name for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name)]
     if odd := [name for name in names if not name.isprintable()]:
         raise VentralError(
-            f"the class folder {quoted(odd[0])} in {quoted(folder)} has a name that is no text in UTF-8; rename it."
+            f"the class folder '{printable(odd[0])}' in '{printable(folder)}' has a name that is no text in UTF-8;"
+            " rename it."
         )
     return tuple(sorted(map(normal, names)))
 

@@ -14,9 +14,10 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ventralstream.data.image_file import EXTENSIONS, decode_image, quoted
+from ventralstream.data.image_file import EXTENSIONS, decode_image
 from ventralstream.data.listing import is_hidden, normal
-from ventralstream.errors import VentralError, unknown
+from ventralstream.errors import VentralError, printable, reason, unknown
+from ventralstream.files import why_no_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ def read_zip(path: str | Path) -> Stimuli:
                 images.append(np.asarray(decode_image(cast(BinaryIO, file), 3, f"{path}/{name}")))
     sizes = {image.shape for image in images}
     if len(sizes) != 1:
-        raise VentralError(f"{quoted(path)} holds images of {len(sizes)} sizes; expected images, all of one size")
+        raise VentralError(f"'{printable(path)}' holds images of {len(sizes)} sizes; expected images, all of one size")
     return Stimuli(tuple(members), np.stack(images))
 
 
@@ -99,7 +100,7 @@ def _members(path: str | Path) -> dict[str, str]:
         names = [n for n in archive.namelist() if not n.endswith("/") and _is_image(n)]
     ids = [normal(name) for name in names]
     if twice := [id_ for id_, count in Counter(ids).items() if count > 1]:
-        raise VentralError(f"two files in {quoted(path)} are called {quoted(twice[0])}")
+        raise VentralError(f"two files in '{printable(path)}' are called '{printable(twice[0])}'")
     return dict(sorted(zip(ids, names, strict=True)))
 
 
@@ -111,9 +112,8 @@ def _is_image(name: str) -> bool:
 
 @contextmanager
 def _reading(path: str | Path) -> Iterator[zipfile.ZipFile]:
-    if not Path(path).is_file():
-        reason = "it is no file" if Path(path).exists() else "there is no such file"
-        raise VentralError(f"{quoted(path)} cannot be read as a zip archive: {reason}")
+    if why := why_no_file(path):
+        raise VentralError(f"'{printable(path)}' cannot be read as a zip archive: {why}")
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
@@ -121,4 +121,4 @@ def _reading(path: str | Path) -> Iterator[zipfile.ZipFile]:
         raise
     # an archive that is damaged, encrypted, or compressed in a way of its own
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise VentralError(f"{quoted(path)} cannot be read as a zip archive: {error}") from None
+        raise VentralError(f"'{printable(path)}' cannot be read as a zip archive: {reason(error)}") from None

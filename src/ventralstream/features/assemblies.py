@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from xarray import DataArray
 
-from ventralstream.assembly import assembly
-from ventralstream.data.stimuli import Stimuli
+from ventralstream.arguments import whole
 from ventralstream.errors import VentralError, unknown
-from ventralstream.features.extraction import first_driven_steps, open_features, weights_sha256
+from ventralstream.features.axes import Axis
+from ventralstream.features.batches import ask, recorded
+from ventralstream.features.extraction import weights_sha256
 from ventralstream.features.reduction import PrincipalComponents, Reduction, SparseProjection
-from ventralstream.features.shown import Images, Shown, positions, shown
+from ventralstream.features.shown import Images, Resize, shown
+from ventralstream.features.sources import Shown, positions
+from ventralstream.features.store import open_features
 from ventralstream.jsonable import from_json
 from ventralstream.network import Network
 from ventralstream.presentation import Presentation
 from ventralstream.record import Record
+
+if TYPE_CHECKING:
+    from xarray import DataArray
 
 Space: TypeAlias = Literal["mean", "max", "none"]
 SPACES: tuple[Space, ...] = ("mean", "max", "none")
@@ -37,19 +39,20 @@ _Batches: TypeAlias = Callable[[], Iterator[_Batch]]
 def features(
     model: Network,
     stimuli: Images,
-    areas: Sequence[str] | str,
+    areas: Sequence[str] | str | Record | Sequence[Record],
     *,
     stimulus_id: Sequence[str] | None = None,
     steps: int | None = None,
     record_steps: Sequence[int] | None = None,
     presentation: Presentation | None = None,
-    reduce: Space = "mean",
+    reduce: Space = "none",
     pca: int | None = None,
-    projection: int | None = None,
+    projection: int | Mapping[str, int] | None = None,
     fit_on: Images | Sequence[str] | None = None,
-    resize: Literal["squash", "crop"] = "squash",
+    resize: Resize = "squash",
     seed: int = 0,
     batch_size: int = 16,
+    tell: Callable[[int], None] | None = None,
 ) -> dict[str, DataArray]:
     """The activations of a model's areas to stimuli, as assemblies.
 
@@ -57,23 +60,29 @@ def features(
     `ventral extract` write them to disk, and use `features_from_store`.
 
     Args:
-        model: The network; it is run in evaluation mode, where it is, and left as it is.
-        stimuli: What is shown: `Stimuli`, the path of a folder of images (their ids are their paths relative to it),
-            or normalised images [B, C, H, W] (with a mask: {"image": ..., "mask": ...}) with their `stimulus_id`.
-        areas: Which areas.
-        stimulus_id: The ids of images given as tensors.
+        model: The network, in whichever type of floating-point numbers; it is run in evaluation mode, where it is, and
+            left as it is.
+        stimuli: What is shown: `Stimuli`, the path of a folder of images (their ids are their paths relative to it), a
+            list of image files, or images with their `stimulus_id`: normalised [B, C, H, W] (with a mask:
+            {"image": ..., "mask": ...}), pixels (uint8), a list of them, or what gives batches of normalised images in
+            the order of `stimulus_id`, such as a DataLoader.
+        areas: Which areas; or one or several `Record`, which say the steps and how maps are reduced by area.
+        stimulus_id: The ids of images that have none of their own.
         steps: Steps of the unroll, as for `Network`.
         record_steps: The steps to keep; by default all at which the area exists.
         presentation: What is shown when; the model's own by default.
-        reduce: "mean" or "max" over space, or "none": every unit of the map is a feature.
+        reduce: "none": every unit of a map is a feature; "mean" or "max" over space. Nothing is thrown away unless
+            asked, here as in `Record` and `extract`, because where in the image something is may matter to a score.
         pca: Keep this many principal components of each area. One set of them for all steps, fitted on the steps that
             the image drives (our choice), so that a map shared over time has the same features at each step.
-        projection: Or this many sparse random projections.
-        fit_on: The images that `pca` is fitted on: ids among the stimuli, or other stimuli (like `stimuli`).
-        resize: How `Stimuli` and files are brought to the model's size: "squash" shows the whole image, as experiments
-            do; "crop" is the usual evaluation on ImageNet, and the default of `ventral extract`.
+        projection: Or this many sparse random projections; by area if that differs.
+        fit_on: The images that `pca` is fitted on: ids among the stimuli, or other stimuli (like `stimuli`, but a list
+            is one of ids).
+        resize: How pixels and files are brought to the model's size: "squash" shows the whole image, as experiments
+            do; "crop" is the usual evaluation on ImageNet.
         seed: Of the projection.
         batch_size: Images at a time.
+        tell: Is called after each batch with the number of images whose features are done.
 
     Returns:
         Per area an assembly [presentation, neuroid, time_bin], float32. Step t lasts from t * dt_ms to (t + 1) * dt_ms,
@@ -86,43 +95,34 @@ def features(
             images to fit it on.
     """
     reduction = _Reduction(pca, projection, seed)
-    if reduce not in SPACES:
-        raise unknown("reduce", reduce, SPACES)
-    net = copy.deepcopy(model).eval() if any(m.training for m in model.modules()) else model
-    steps = net.count_steps(steps, presentation)
-    presentation = presentation or net.spec.presentation
-    record = Record(areas, None if record_steps is None else tuple(record_steps), reduce)
-    if record.steps == ():
-        raise VentralError("record_steps names no step; leave it out to keep all of them")
-    recorded = record.resolve(net.spec, 0, steps)
-    first = first_driven_steps(net, record, presentation, steps)
-    axes = {a: _Axis(ts, net.spec.dt_ms, _onset(presentation), first[a]) for a, ts in recorded.items()}
-    last = max(t for ts in recorded.values() for t in ts)
-    stop = min(steps, 1 + max(last, net.spec.area(net.spec.readout_area).start))  # the unroll always gives logits
+    asked = ask(model, _records(areas, record_steps, reduce), steps, presentation)
+    batch_size = whole("batch_size", batch_size, 1)
 
     def run(images: Shown) -> Iterator[_Batch]:
-        for stimulus in images.batches(batch_size):
-            with torch.no_grad():
-                output = net(stimulus, stop, presentation=presentation, record=record)
-            yield {a: output[a].values.float().cpu().numpy() for a in record.areas}
+        done = 0
+        for batch in recorded(model, asked, images.all_readable(batch_size)):
+            yield {area: x.float().numpy() for area, x in batch.activations.items()}
+            done += len(batch.ids)
+            if tell is not None and images is source:
+                tell(done)
 
-    images = shown(net, stimuli, stimulus_id, resize)
+    source = shown(model, stimuli, stimulus_id, resize=resize)
     fitted: Shown | None = None
-    if isinstance(fit_on, (Stimuli, str, Path, Tensor, Mapping)):
-        fitted = shown(net, fit_on, None, resize, named=False)
+    if isinstance(fit_on, (list, tuple)) and all(isinstance(x, str) for x in fit_on):
+        fitted = source.select(fit_on)
     elif fit_on is not None:
-        fitted = images.select(fit_on)
+        fitted = shown(model, fit_on, resize=resize, named=False)
     attrs = {
-        "model": net.spec.name,
-        "weights_sha256": weights_sha256(net),
-        "steps": steps,
-        "dt_ms": net.spec.dt_ms,
-        "presentation": json.dumps(presentation.to_json()),
-        "preprocessing": images.preprocessing,
-        "reduce": reduce,
+        "model": model.spec.name,
+        "weights_sha256": weights_sha256(model),
+        "steps": asked.steps,
+        "dt_ms": model.spec.dt_ms,
+        "presentation": json.dumps(asked.presentation.to_json()),
+        "preprocessing": source.preprocessing,
     }
+    about = {area: attrs | {"reduce": record.reduce} for record in asked.records for area in record.areas}
     fit = None if fitted is None else _Fit(len(fitted.ids), lambda: run(fitted))
-    return _assemble(axes, images.ids, lambda: run(images), reduction, fit, attrs)
+    return _assemble(asked.axes, source.ids, lambda: run(source), reduction, fit, about)
 
 
 def features_from_store(
@@ -131,7 +131,7 @@ def features_from_store(
     *,
     reduce: Space = "none",
     pca: int | None = None,
-    projection: int | None = None,
+    projection: int | Mapping[str, int] | None = None,
     fit_on: Sequence[str] | Path | None = None,
     seed: int = 0,
     batch_size: int = 64,
@@ -186,29 +186,10 @@ def features_from_store(
         rows = positions(ids, fit_on)
         fit = _Fit(len(rows), lambda: read(stored, rows))
     kept = ("model", "weights_sha256", "steps", "dt_ms", "presentation", "preprocessing", "reduce")
-    attrs = {name: one.attrs[name] for name in kept}
-    if reduce != "none":
+    about = {area: {name: array.attrs[name] for name in kept} for area, array in stored.items()}
+    for attrs in about.values() if reduce != "none" else ():
         attrs["reduce"] = reduce
-    return _assemble(axes, ids, lambda: read(stored, np.arange(len(ids))), reduction, fit, attrs)
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """An area's time: its recorded steps, and what they are in ms."""
-
-    steps: tuple[int, ...]
-    dt_ms: float
-    onset: int
-    first_step: int
-
-    @property
-    def bins_ms(self) -> list[tuple[float, float]]:
-        return [((t - self.onset) * self.dt_ms, (t - self.onset + 1) * self.dt_ms) for t in self.steps]
-
-    @property
-    def driven(self) -> NDArray[np.int64]:
-        """Where in the recorded steps the image matters."""
-        return np.flatnonzero(np.array(self.steps) >= self.first_step)
+    return _assemble(axes, ids, lambda: read(stored, np.arange(len(ids))), reduction, fit, about)
 
 
 @dataclass(frozen=True)
@@ -224,35 +205,50 @@ class _Reduction:
     """How many features are to be left, and how."""
 
     pca: int | None
-    projection: int | None
+    projection: int | Mapping[str, int] | None
     seed: int
 
     def __post_init__(self) -> None:
         if self.pca is not None and self.projection is not None:
             raise VentralError("features are reduced by pca or by projection; give one of the two")
 
-
-def _onset(presentation: Presentation) -> int:
-    """The step at which the stimulus is first shown."""
-    for t in range(presentation.last_change + 1):
-        if presentation.frame(t).is_stimulus:
-            return t
-    raise VentralError("the presentation never shows the image")
+    def projections(self, area: str) -> int | None:
+        """How many projections are to be left of an area; None to leave it as it is."""
+        return self.projection.get(area) if isinstance(self.projection, Mapping) else self.projection
 
 
-def _stored_axis(array: DataArray) -> _Axis:
-    onset = _onset(from_json(json.loads(array.attrs["presentation"])))
-    return _Axis(tuple(array["step"].values.tolist()), array.attrs["dt_ms"], onset, int(array.attrs["first_step"]))
+def _records(
+    areas: Sequence[str] | str | Record | Sequence[Record], record_steps: Sequence[int] | None, reduce: Space
+) -> list[Record]:
+    given = [areas] if isinstance(areas, (str, Record)) else list(areas)
+    if not given:
+        raise VentralError("features need at least one area")
+    records = [x for x in given if isinstance(x, Record)]
+    if records:
+        if len(records) < len(given) or record_steps is not None or reduce != "none":
+            raise VentralError("areas are names or Records; Records say themselves which steps, and how to reduce")
+        return records
+    if reduce not in SPACES:
+        raise unknown("reduce", reduce, SPACES)
+    return [Record([str(x) for x in given], record_steps, reduce)]
+
+
+def _stored_axis(array: DataArray) -> Axis:
+    shown_: Presentation = from_json(json.loads(array.attrs["presentation"]))
+    steps = tuple(array["step"].values.tolist())
+    return Axis(steps, array.attrs["dt_ms"], shown_.onset, int(array.attrs["first_step"]))
 
 
 def _assemble(
-    axes: Mapping[str, _Axis],
+    axes: Mapping[str, Axis],
     ids: Sequence[str],
     batches: _Batches,
     how: _Reduction,
     fit: _Fit | None,
-    attrs: Mapping[str, Any],
+    attrs: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, DataArray]:
+    from ventralstream.assembly import assembly
+
     if fit is not None and how.pca is None:
         raise VentralError("fit_on says what pca is fitted on, but there is no pca")
     reductions: dict[str, Reduction] = {}
@@ -271,8 +267,8 @@ def _assemble(
             rows = activations.reshape(count * steps, -1)
             if row == 0:
                 units[area] = tuple(unit)
-                if how.projection is not None:
-                    reductions[area] = SparseProjection(how.projection, rows.shape[1], how.seed, f"area '{area}'")
+                if (left := how.projections(area)) is not None:
+                    reductions[area] = SparseProjection(left, rows.shape[1], how.seed, f"area '{area}'")
                 width = reductions[area].components if area in reductions else rows.shape[1]
                 values[area] = np.empty((len(ids), width, steps), dtype=np.float32)
             if area in reductions:
@@ -281,9 +277,9 @@ def _assemble(
         row += count
     result = {}
     for area, axis in axes.items():
-        about: dict[str, Any] = {**attrs, "first_step": axis.first_step}
-        if how.projection is not None:
-            about |= {"projection": how.projection, "seed": how.seed}
+        about: dict[str, Any] = {**attrs[area], "first_step": axis.first_step}
+        if (left := how.projections(area)) is not None:
+            about |= {"projection": left, "seed": how.seed}
         if fit is not None and area in fitted:
             about |= {"pca": fitted[area].components, "pca_images": fit.images}
             about["pca_variance_explained"] = fitted[area].variance_explained
@@ -292,14 +288,14 @@ def _assemble(
             values[area],
             stimulus_id=list(ids),
             neuroid_id=[f"{area}.{i}" for i in range(width)],
-            neuroid={"area": np.full(width, area)} | _names(units[area], width, area in reductions, attrs["reduce"]),
+            neuroid={"area": np.full(width, area)} | _names(units[area], width, area in reductions, about["reduce"]),
             time_bins_ms=axis.bins_ms,
             attrs=about,
         )
     return result
 
 
-def _fit(axes: Mapping[str, _Axis], components: int, fit: _Fit) -> dict[str, PrincipalComponents]:
+def _fit(axes: Mapping[str, Axis], components: int, fit: _Fit) -> dict[str, PrincipalComponents]:
     fitted = {area: PrincipalComponents(components, f"area '{area}'") for area in axes}
     for batch in fit.batches():
         for area, activations in batch.items():

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ventralstream.assembly import TimeBins
 from ventralstream.errors import VentralError, unknown
+from ventralstream.models.registry import list_models, model_entry
+from ventralstream.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from ventralstream.assembly import TimeBins
 
 Regions: TypeAlias = Mapping[str, tuple[str, ...]]
 """The areas of each region, by the region's name."""
@@ -29,6 +33,21 @@ def regions_of_sites(sites: Mapping[str, str]) -> Regions:
         for region in (site, "IT") if inferior else (site,):
             regions[region] = (*regions.get(region, ()), area)
     return regions
+
+
+def published_regions(spec: NetworkSpec) -> Regions:
+    """The regions that the authors of a registered model assign its areas to.
+
+    Raises:
+        VentralError: Nobody has.
+    """
+    published = model_entry(spec.name).published if spec.name in list_models() else None
+    if published is None or not published.sites:
+        raise VentralError(
+            f"nobody has published which areas of '{spec.name}' are which region; give regions, as in"
+            f" regions={{'IT': '{spec.areas[0].name}'}} (its areas are {', '.join(a.name for a in spec.areas)})"
+        )
+    return regions_of_sites(published.sites)
 
 
 def commit(regions: Mapping[str, str | Sequence[str]], areas: Iterable[str]) -> Regions:

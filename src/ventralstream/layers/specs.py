@@ -1,16 +1,20 @@
-"""Layers as data: what they are, the shape they give, nothing of torch.
+"""Layers as data: what they are, the shape they give, the module they build; torch is imported when one is built.
 
 A shape is `(channels, height, width)` or, after a GlobalPool, `(features,)`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
 
 from ventralstream.errors import VentralError
-from ventralstream.jsonable import Spec, tagged
+from ventralstream.jsonable import Spec, tagged, tags
 from ventralstream.values import Channels, Fraction, Natural, Side, Within
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Shape = tuple[int, ...]
 Padding = Literal["same", "valid"] | Annotated[int, Within(0, 1024)]
@@ -35,11 +39,29 @@ def spatial(owner: str, shape: Shape) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class Layer(Spec):
-    """Base of the layer specs."""
+    """Base of the layer specs: a layer's options, the shape it gives, and the module it builds.
+
+    Attributes:
+        reads_step: Whether the module is called with the step: `module(x, step)`, the area's active steps from 0.
+        reads_raw: Whether it is (last) called with the area's own input, as it was before the drive's layers. Such a
+            layer belongs among an area's output layers.
+    """
+
+    reads_step: ClassVar[bool] = False
+    reads_raw: ClassVar[bool] = False
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape this layer gives for an input of `shape`; VentralError if it cannot be applied."""
         return shape
+
+    def build(self, shape: Shape, raw_shape: Shape) -> nn.Module:
+        """The layer's module.
+
+        Args:
+            shape: The input's shape without the batch, for the network's nominal input size.
+            raw_shape: The shape of the area's own input.
+        """
+        raise NotImplementedError
 
     @property
     def sets_channels(self) -> bool:
@@ -52,6 +74,19 @@ class Layer(Spec):
         return 1
 
 
+L = TypeVar("L", bound=type[Layer])
+
+
+def register_layer(name: str) -> Callable[[L], L]:
+    """Registers a layer's options, a frozen dataclass on `Layer`, under the name that stands in a spec's JSON."""
+    return tagged(name)
+
+
+def list_layers() -> list[str]:
+    """The names of all registered layers."""
+    return tags(Layer)
+
+
 def _windowed(owner: str, shape: Shape, channels: int, kernel: int, stride: int, padding: Padding) -> Shape:
     _, height, width = spatial(owner, shape)
     size = tuple(window_size(n, kernel, stride, padding) for n in (height, width))
@@ -60,7 +95,7 @@ def _windowed(owner: str, shape: Shape, channels: int, kernel: int, stride: int,
     return (channels, *size)
 
 
-@tagged("conv")
+@register_layer("conv")
 @dataclass(frozen=True)
 class Conv(Layer):
     """A 2-D convolution.
@@ -85,12 +120,17 @@ class Conv(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         return _windowed("conv", shape, self.channels, self.kernel, self.stride, self.padding)
 
+    def build(self, shape: Shape, raw_shape: Shape) -> nn.Module:
+        from ventralstream.layers.conv import Conv2d
+
+        return Conv2d(self, shape[0])
+
     @property
     def sets_channels(self) -> bool:
         return True
 
 
-@tagged("deconv")
+@register_layer("deconv")
 @dataclass(frozen=True)
 class Deconv(Layer):
     """A transposed convolution that multiplies the map's size by `stride` (top-down paths of paper C)."""
@@ -112,12 +152,17 @@ class Deconv(Layer):
         _, height, width = spatial("deconv", shape)
         return (self.channels, height * self.stride, width * self.stride)
 
+    def build(self, shape: Shape, raw_shape: Shape) -> nn.Module:
+        from ventralstream.layers.conv import deconv
+
+        return deconv(self, shape[0])
+
     @property
     def sets_channels(self) -> bool:
         return True
 
 
-@tagged("pool")
+@register_layer("pool")
 @dataclass(frozen=True)
 class Pool(Layer):
     """Maximum or average over a sliding window; padding as for Conv (padded pixels never win a maximum)."""
@@ -134,8 +179,13 @@ class Pool(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         return _windowed("pool", shape, shape[0], self.kernel, self.stride, self.padding)
 
+    def build(self, shape: Shape, raw_shape: Shape) -> nn.Module:
+        from ventralstream.layers.conv import Pool2d
 
-@tagged("global_pool")
+        return Pool2d(self)
+
+
+@register_layer("global_pool")
 @dataclass(frozen=True)
 class GlobalPool(Layer):
     """Mean over space: `(channels, height, width)` to `(channels,)`."""
@@ -143,8 +193,13 @@ class GlobalPool(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         return (spatial("global_pool", shape)[0],)
 
+    def build(self, shape: Shape, raw_shape: Shape) -> nn.Module:
+        from ventralstream.layers.conv import GlobalMean
 
-@tagged("linear")
+        return GlobalMean()
+
+
+@register_layer("linear")
 @dataclass(frozen=True)
 class Linear(Layer):
     """A fully connected layer on a vector."""
@@ -157,20 +212,30 @@ class Linear(Layer):
             raise VentralError(f"'linear' needs a vector (put a 'global_pool' before it), but gets {shape}")
         return (self.features,)
 
+    def build(self, shape: Shape, raw_shape: Shape) -> nn.Module:
+        from torch import nn
+
+        return nn.Linear(shape[0], self.features, self.bias)
+
     @property
     def sets_channels(self) -> bool:
         return True
 
 
-@tagged("act")
+@register_layer("act")
 @dataclass(frozen=True)
 class Act(Layer):
     """A pointwise non-linearity."""
 
     name: ActivationName = "relu"
 
+    def build(self, shape: Shape, raw_shape: Shape) -> nn.Module:
+        from ventralstream.layers.activation import MODULES
 
-@tagged("norm")
+        return MODULES[self.name]()
+
+
+@register_layer("norm")
 @dataclass(frozen=True)
 class Norm(Layer):
     """A normalisation.
@@ -186,6 +251,8 @@ class Norm(Layer):
         eps: Added to the variance.
         zero_init: Starts the gain at 0 (the residual branch is silent at first; our choice where used).
     """
+
+    reads_step: ClassVar[bool] = True
 
     kind: Literal["batch", "group", "layer"] = "batch"
     groups: Channels = 32
@@ -208,19 +275,29 @@ class Norm(Layer):
             raise VentralError(f"'norm' cannot normalise the single values of {groups} groups of a {shape} map")
         return shape
 
+    def build(self, shape: Shape, raw_shape: Shape) -> nn.Module:
+        from ventralstream.layers.norm import StepNorm
+
+        return StepNorm(self, shape[0])
+
 
 LAYER_NORM = Norm("layer", eps=1e-12)  # TensorFlow's, in the cells of paper A
 
 
-@tagged("dropout")
+@register_layer("dropout")
 @dataclass(frozen=True)
 class Dropout(Layer):
     """Dropout with probability `p`, drawn anew at every step."""
 
     p: Fraction = 0.5
 
+    def build(self, shape: Shape, raw_shape: Shape) -> nn.Module:
+        from torch import nn
 
-@tagged("add_input")
+        return nn.Dropout(self.p)
+
+
+@register_layer("add_input")
 @dataclass(frozen=True)
 class AddInput(Layer):
     """Adds the area's own input of the same step, as it was before the drive's layers.
@@ -228,3 +305,10 @@ class AddInput(Layer):
     Only among an area's output layers. The identity where the channels agree, else a 1x1 convolution without bias
     (the residual blocks of paper A's 11-area networks).
     """
+
+    reads_raw: ClassVar[bool] = True
+
+    def build(self, shape: Shape, raw_shape: Shape) -> nn.Module:
+        from ventralstream.layers.residual import Residual
+
+        return Residual(shape[0], raw_shape[0])

@@ -94,8 +94,11 @@ def _published(published: Published | None) -> list[str]:
     if published.top1 is not None:
         top5 = "" if published.top5 is None else f", top-5 {published.top5:g} %"
         rows.append(f"| ImageNet, as published | top-1 {published.top1:g} %{top5} |")
-    licence = published.weights_licence
-    return [*rows, f"| source | {published.source} |", f"| licence of the published weights | {licence} |"]
+    return [
+        *rows,
+        f"| source | {published.source} |",
+        f"| published weights | {published.page} (licence: {published.weights_licence}) |",
+    ]
 
 
 def _presentation(presentation: Presentation) -> str:

@@ -270,6 +270,7 @@ _INTERMEDIATE_SITES = {
     **dict.fromkeys(("conv9", "conv10"), "cIT/aIT"),
 }
 _SOURCE = "Nayebi et al. 2018 (arXiv 1807.00053) and 2022 (Neural Computation 34:1652-1675), neuroailab/convrnns"
+_PAGE = "https://github.com/neuroailab/convrnns"
 
 
 def _register(
@@ -279,7 +280,7 @@ def _register(
         return make(num_classes)
 
     spec.__doc__ = summary
-    published = Published(*accuracy, source=_SOURCE, weights_licence="none stated", sites=sites)
+    published = Published(*accuracy, source=_SOURCE, weights_licence="none stated", page=_PAGE, sites=sites)
     register_model("convrnn", name, published)(spec)
 
 

@@ -18,11 +18,12 @@ CHANNELS = (64, 128, 256, 512)
 RECURRENT_STEPS = 5
 
 _SOURCE = "Kubilius et al. 2019 (arXiv 1909.06161), dicarlolab/CORnet"
+_PAGE = "https://github.com/dicarlolab/CORnet"
 _SITES = {area: area for area in AREAS}
 
 
 def _published(top1: float | None) -> Published:
-    return Published(top1, None, _SOURCE, "GPL-3.0", _SITES)
+    return Published(top1, None, _SOURCE, "GPL-3.0", _PAGE, _SITES)
 
 
 def _decoder(num_classes: Channels, start: int = 0) -> Area:

@@ -157,7 +157,8 @@ def _resnet(name: str, blocks: tuple[int, int, int, int], num_classes: Channels)
 
 
 def _published(top1: float, top5: float) -> Published:
-    return Published(top1, top5, "He et al. 2015 (arXiv 1512.03385), torchvision's IMAGENET1K_V1", "BSD-3-Clause")
+    source = "He et al. 2015 (arXiv 1512.03385), torchvision's IMAGENET1K_V1"
+    return Published(top1, top5, source, "BSD-3-Clause", "https://docs.pytorch.org/vision/stable/models/resnet.html")
 
 
 @register_model("feedforward", published=_published(69.758, 89.078))

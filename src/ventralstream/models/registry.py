@@ -31,6 +31,7 @@ class Published:
         top1, top5: Accuracy on ImageNet's validation images, in percent; None where it is not known.
         source: Paper and repository.
         weights_licence: Licence of the published weights.
+        page: The authors' page from which one gets the weights.
         sites: Recording sites by area, as the authors assign them.
     """
 
@@ -38,6 +39,7 @@ class Published:
     top5: float | None
     source: str
     weights_licence: str
+    page: str
     sites: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from ventralstream.checkpoints import save_network
-from ventralstream.checkpoints.disk import PROVENANCE_FILE
-from ventralstream.errors import VentralError
-from ventralstream.files import write_text
+from ventralstream.checkpoints.disk import PROVENANCE_FILE, read_provenance
+from ventralstream.errors import VentralError, printable
+from ventralstream.files import why_no_file
 from ventralstream.models import create_model, model_entry
 from ventralstream.network import Network
 from ventralstream.published.convrnn import load_convrnn
 from ventralstream.published.cornet import load_cornet
 from ventralstream.published.resnet import load_resnet
+from ventralstream.published.state_dict import read_state_dict
 from ventralstream.published.tf_checkpoint import checkpoint_files, read_tf_checkpoint
 from ventralstream.version import __version__
 
@@ -65,16 +61,24 @@ def convert(source: str | Path, model: str, out: str | Path, num_classes: int = 
         The network, in evaluation mode.
 
     Raises:
-        VentralError: if the file cannot be read or does not fit the model (what is missing, left over or misshapen is
-            listed), or no published weights are known of the model.
+        VentralError: if the file is not there (the message says where it is published), cannot be read or does not fit
+            the model (what is missing, left over or misshapen is listed), or no published weights are known of the
+            model.
     """
-    entry = model_entry(model)
+    entry, source = model_entry(model), Path(source)
     if entry.published is None:
         raise VentralError(f"no published weights are known of '{model}'; see list_models(published=True)")
+    of_tensorflow = entry.family == "convrnn"
+    first = Path(f"{source}.index") if of_tensorflow and not source.name.endswith(".index") else source
+    if all(why_no_file(path) in ("there is no such file", "it is a link to nothing") for path in (source, first)):
+        kind = "a TensorFlow checkpoint" if of_tensorflow else "a state dict"
+        raise VentralError(
+            f"there is no file '{printable(first)}'; expected {kind}: the weights of '{model}' are published at"
+            f" {entry.published.page}"
+        )
     network = create_model(model, num_classes=num_classes)
-    source = Path(source)
     load: Callable[[Network, Mapping[str, Any]], None]
-    if entry.family == "convrnn":
+    if of_tensorflow:
         load_convrnn(network, read_tf_checkpoint(source))
         files = checkpoint_files(source)
     else:
@@ -85,13 +89,17 @@ def convert(source: str | Path, model: str, out: str | Path, num_classes: int = 
         model,
         entry.published.source,
         entry.published.weights_licence,
-        {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
+        {f.name: _sha256(f) for f in files},
         imagenet_classes() if num_classes == IMAGENET_CLASSES else (),
         f"ventralstream {__version__}",
     )
-    save_network(network, out)
-    write_text(Path(out) / PROVENANCE_FILE, json.dumps(asdict(provenance), indent=1))
+    save_network(network, out, asdict(provenance))
     return network.eval()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def class_names(folder: str | Path) -> tuple[str, ...]:
@@ -101,36 +109,13 @@ def class_names(folder: str | Path) -> tuple[str, ...]:
         VentralError: if the file is broken.
     """
     path = Path(folder) / PROVENANCE_FILE
-    if not path.is_file():
-        return ()
     try:
-        return tuple(map(str, json.loads(path.read_text())["class_names"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise VentralError(f"'{path}' does not tell the names of the classes ({error!r})") from None
-
-
-def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a torch checkpoint or safetensors file; a training checkpoint's are those under "state_dict".
-
-    Raises:
-        VentralError: if it cannot be read, or holds anything but tensors.
-    """
-    if not path.is_file():
-        raise VentralError(f"there is no file '{path}'")
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        data = torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise VentralError(f"'{path}' is not a whole safetensors file ({error})") from None
-    except Exception as error:  # torch raises what it likes for what it cannot read
-        first = str(error).strip().split("\n")[0]
-        raise VentralError(f"'{path}' cannot be read as a torch state dict ({first})") from None
-    if isinstance(data, dict) and isinstance(data.get("state_dict"), dict):
-        data = data["state_dict"]
-    if not isinstance(data, dict) or not all(isinstance(v, torch.Tensor) for v in data.values()):
-        raise VentralError(f"'{path}' holds no state dict: expected tensors by name")
-    return data
+        names = read_provenance(path).get("class_names", [])
+    except VentralError as error:
+        raise VentralError(f"'{printable(path)}' does not tell the names of the classes: {error}") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise VentralError(f"'{printable(path)}' does not tell the names of the classes: expected a list of texts")
+    return tuple(names)
 
 
 def imagenet_classes() -> tuple[str, ...]:

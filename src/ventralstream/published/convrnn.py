@@ -7,6 +7,7 @@ peepholes [height, width, channels]. A convolution of [input, state] is one kern
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -23,9 +24,9 @@ from ventralstream.cells.ugrnn import UGRNNCell
 from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
-from ventralstream.layers.sequence import Residual
+from ventralstream.layers.residual import Residual
 from ventralstream.network import Network
-from ventralstream.published.slots import Slot, fill
+from ventralstream.published.slots import Slot, fill, slots_of
 from ventralstream.readout import MaxConfidence, Threshold
 
 ROOT = "tnn_model"
@@ -46,10 +47,13 @@ def load_convrnn(network: Network, variables: Mapping[str, Any]) -> None:
         VentralError: if a variable is missing, left over or misshapen (they are listed; nothing is loaded then), or
             the network is not one of paper A's.
     """
+    source = f"the checkpoint of '{network.spec.name}'"
+    if not isinstance(variables, Mapping) or not all(isinstance(name, str) for name in variables):
+        raise VentralError(f"{source} is no dict of arrays by TensorFlow's names")
     wanted = {n: v for n, v in variables.items() if n != "global_step" and not n.endswith("/Momentum")}
     readout: dict[str, float] = {}
-    slots = [*_area_slots(network), *_readout_slots(network, readout)]
-    fill(slots, wanted, f"the checkpoint of '{network.spec.name}'")
+    slots = slots_of(chain(_area_slots(network), _readout_slots(network, readout)), network, "a published ConvRNN")
+    fill(slots, wanted, source)
     if readout:
         network.spec = network.spec.replace(readout=network.spec.readout.replace(**readout))
 

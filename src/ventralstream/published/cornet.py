@@ -13,23 +13,29 @@ from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
 from ventralstream.network import Network
-from ventralstream.published.slots import Slot, fill, tensors_of
+from ventralstream.published.slots import Slot, fill, slots_of, tensors_of
+from ventralstream.published.state_dict import named_tensors
 
 
 def load_cornet(network: Network, state_dict: Mapping[str, Any]) -> None:
-    """Loads an official CORnet state dict, with or without the prefix "module.".
+    """Loads an official CORnet state dict.
 
     Args:
         network: A network of cornet_z, cornet_r, cornet_rt or cornet_s.
-        state_dict: Tensors by the official names.
+        state_dict: Tensors by the official names; it may be nested and prefixed as `named_tensors` says.
 
     Raises:
-        VentralError: if a tensor is missing, left over or misshapen (they are listed; nothing is loaded then), or the
-            network is not a CORnet.
+        VentralError: if a tensor is missing, left over or misshapen (they are listed), or not of finite floating-point
+            numbers; nothing is loaded then. Or if the network is not a CORnet.
     """
-    tensors = {n.removeprefix("module."): v for n, v in state_dict.items()}
-    slots = [slot for area in network.spec.areas for slot in _area(network.areas[area.name])]
-    fill(slots, tensors, f"the state dict of '{network.spec.name}'")
+    slots = slots_of(_slots(network), network, "a published CORnet")
+    source = f"the state dict of '{network.spec.name}'"
+    fill(slots, named_tensors(state_dict, source), source)
+
+
+def _slots(network: Network) -> Iterator[Slot]:
+    for area in network.spec.areas:
+        yield from _area(network.areas[area.name])
 
 
 def _area(area: AreaModule) -> Iterator[Slot]:

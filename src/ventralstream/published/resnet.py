@@ -12,7 +12,8 @@ from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.sequence import Sequence
 from ventralstream.network import Network
-from ventralstream.published.slots import Slot, fill, tensors_of
+from ventralstream.published.slots import Slot, fill, slots_of, tensors_of
+from ventralstream.published.state_dict import named_tensors
 
 
 def load_resnet(network: Network, state_dict: Mapping[str, Any]) -> None:
@@ -20,12 +21,15 @@ def load_resnet(network: Network, state_dict: Mapping[str, Any]) -> None:
 
     Args:
         network: A network of resnet18 or resnet34.
-        state_dict: Tensors by torchvision's names.
+        state_dict: Tensors by torchvision's names; it may be nested and prefixed as `named_tensors` says.
 
     Raises:
-        VentralError: if a tensor is missing, left over or misshapen (they are listed; nothing is loaded then).
+        VentralError: if a tensor is missing, left over or misshapen (they are listed), or not of finite floating-point
+            numbers; nothing is loaded then. Or if the network is not a ResNet.
     """
-    fill(list(_slots(network)), state_dict, f"the state dict of '{network.spec.name}'")
+    slots = slots_of(_slots(network), network, "a ResNet of torchvision")
+    source = f"the state dict of '{network.spec.name}'"
+    fill(slots, named_tensors(state_dict, source), source)
 
 
 def _slots(network: Network) -> Iterator[Slot]:

@@ -1,27 +1,24 @@
 """Reads TensorFlow checkpoints (`NAME.index` + `NAME.data-*`, the V2 bundle) without TensorFlow.
 
-The index is a sorted string table: blocks of (key, value), the last of which says where the others are. A value is a
-protocol buffer that gives a tensor's type, shape, and its place in a data file, or the slices that it was saved in.
-Checksums (CRC-32C) of all blocks and tensors are verified.
+The index is a sorted string table (`string_table`). It gives each tensor's type, shape, and its place in a data file,
+or the slices that it was saved in. Checksums (CRC-32C) of all blocks and tensors are verified. No array is made before
+its bytes are known to be there.
 """
 
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from ventralstream.errors import VentralError
+from ventralstream.errors import VentralError, printable, reason
+from ventralstream.files import why_no_file
+from ventralstream.published.string_table import Broken, Fields, fields, masked_crc, messages, number, read_table
 
-_MAGIC = 0xDB4775248B80FB57
-_FOOTER = 48
 _DTYPES = {
     1: "<f4",
     2: "<f8",
@@ -36,24 +33,23 @@ _DTYPES = {
     22: "<u4",
     23: "<u8",
 }
+_LARGEST_INDEX = 1 << 26  # bytes; those of the published networks have some 100 kB
+_MOST_AXES, _MOST_NUMBERS = 32, 1 << 60  # NumPy's
 Array = NDArray[np.generic]
-
-
-class _Broken(Exception):
-    """The file is not what it should be; told to the user with its name."""
+Extents = tuple[tuple[int, int | None], ...]  # (start, stop) along each axis; stop None is the whole axis
 
 
 @dataclass(frozen=True)
 class _Entry:
     """Where a tensor (or a slice of one) is."""
 
-    dtype: int = 0
-    shape: tuple[int, ...] = ()
-    shard: int = 0
-    offset: int = 0
-    size: int = 0
-    crc: int = 0
-    slices: tuple[tuple[slice, ...], ...] = ()
+    dtype: int
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+    crc: int
+    slices: tuple[Extents, ...]
 
 
 def read_tf_checkpoint(path: str | Path) -> dict[str, Array]:
@@ -70,103 +66,173 @@ def read_tf_checkpoint(path: str | Path) -> dict[str, Array]:
     """
     prefix = _prefix(Path(path))
     index = prefix.with_name(prefix.name + ".index")
+    if why_no_file(index) and why_no_file(path) == "it is a folder":
+        raise VentralError(_of_folder(Path(path)))
+    _require(index, prefix)
     try:
-        table = dict(_table(index.read_bytes()))
-        shards = _fields(table.pop(b"", b"")).get(1, [1])[-1]
-        return _tensors(table, _Shards(prefix, int(shards)))
-    except FileNotFoundError as error:
-        raise VentralError(f"the TensorFlow checkpoint '{prefix}' needs the file '{error.filename}'") from None
-    except (_Broken, IndexError, struct.error) as error:
-        what = str(error) if isinstance(error, _Broken) else "it ends too early"
-        raise VentralError(f"'{index}' is not a whole TensorFlow checkpoint: {what}") from None
+        if index.stat().st_size > _LARGEST_INDEX:
+            raise Broken(f"its index has more than {_LARGEST_INDEX >> 20} MB")
+        table = dict(read_table(index.read_bytes()))
+        header = fields(table.pop(b"", b""))
+        if number(header, 2):
+            raise Broken("it was written by a big-endian machine")
+        return _tensors({k: _entry(v) for k, v in table.items()}, _Shards(prefix, number(header, 1, 1)))
+    except Broken as error:
+        raise VentralError(f"'{printable(index)}' is not a whole TensorFlow checkpoint: {printable(error)}") from None
+    except OSError as error:
+        raise VentralError(f"the TensorFlow checkpoint '{printable(prefix)}' cannot be read: {reason(error)}") from None
 
 
 def checkpoint_files(path: str | Path) -> list[Path]:
     """The files of a checkpoint, the index first; `path` as for `read_tf_checkpoint`."""
     prefix = _prefix(Path(path))
-    return [prefix.with_name(f"{prefix.name}.index"), *sorted(prefix.parent.glob(f"{prefix.name}.data-*"))]
+    start = f"{prefix.name}.data-"
+    data = sorted(f for f in prefix.parent.iterdir() if f.name.startswith(start))
+    return [prefix.with_name(f"{prefix.name}.index"), *data]
 
 
 def _prefix(path: Path) -> Path:
     if path.suffix == ".index" or path.suffix.startswith(".data-"):
         return path.with_suffix("")
-    return path
+    return path if path.name else path.resolve()  # "." and "/" have no name to put an ending to
+
+
+def _of_folder(folder: Path) -> str:
+    found = sorted(f.name.removesuffix(".index") for f in folder.iterdir() if f.name.endswith(".index"))
+    give = f"such as '{printable(folder / found[0])}'" if found else "but there is no .index file in it"
+    return f"'{printable(folder)}' is a folder; expected the prefix of a TensorFlow checkpoint in it, {give}"
+
+
+def _require(file: Path, prefix: Path) -> None:
+    if why := why_no_file(file):
+        raise VentralError(
+            f"the TensorFlow checkpoint '{printable(prefix)}' needs the file '{printable(file)}': {why}"
+        ) from None
 
 
 class _Shards:
-    """The data files."""
+    """The data files; each byte of them is given to one variable at most."""
 
     def __init__(self, prefix: Path, count: int) -> None:
+        if not 1 <= count <= 99_999:
+            raise Broken(f"it says that it has {count} data files")
         self.prefix, self.count = prefix, count
+        self.sizes: dict[int, int] = {}
+        self.given = 0
+
+    def size(self, shard: int) -> int:
+        """The size of a data file in bytes."""
+        if shard >= self.count:
+            raise Broken(f"it points to data file {shard} of {self.count}")
+        if shard not in self.sizes:
+            _require(self._path(shard), self.prefix)
+            self.sizes[shard] = self._path(shard).stat().st_size
+        return self.sizes[shard]
+
+    def check(self, name: str, entry: _Entry) -> None:
+        """Raises `Broken` if the bytes of an entry are not there."""
+        if entry.dtype not in _DTYPES:
+            raise Broken(f"variable '{name}' has TensorFlow's type {entry.dtype}, which is no plain number")
+        wanted = math.prod(entry.shape) * np.dtype(_DTYPES[entry.dtype]).itemsize
+        if entry.size != wanted or entry.offset + entry.size > self.size(entry.shard):
+            raise Broken(f"the bytes of variable '{name}' are not all there")
+        self.given += entry.size
+        if self.given > sum(self.sizes.values()):
+            raise Broken(f"variable '{name}' lies where others do")
 
     def read(self, name: str, entry: _Entry) -> Array:
-        if entry.dtype not in _DTYPES:
-            raise _Broken(f"variable '{name}' has TensorFlow's type {entry.dtype}, which is no plain number")
-        path = self.prefix.with_name(f"{self.prefix.name}.data-{entry.shard:05d}-of-{self.count:05d}")
-        with path.open("rb") as file:
+        """The array of an entry that was checked."""
+        with self._path(entry.shard).open("rb") as file:
             file.seek(entry.offset)
             data = file.read(entry.size)
-        dtype = np.dtype(_DTYPES[entry.dtype])
-        if len(data) != entry.size or entry.size != math.prod(entry.shape) * dtype.itemsize:
-            raise _Broken(f"the bytes of variable '{name}' are not all there")
-        if _masked_crc(data) != entry.crc:
-            raise _Broken(f"the checksum of variable '{name}' is wrong")
-        return np.frombuffer(data, dtype).reshape(entry.shape).copy()
+        if len(data) != entry.size or masked_crc(data) != entry.crc:
+            raise Broken(f"the checksum of variable '{name}' is wrong")
+        return np.frombuffer(data, _DTYPES[entry.dtype]).reshape(entry.shape).copy()
+
+    def _path(self, shard: int) -> Path:
+        return self.prefix.with_name(f"{self.prefix.name}.data-{shard:05d}-of-{self.count:05d}")
 
 
-def _tensors(table: dict[bytes, bytes], shards: _Shards) -> dict[str, Array]:
-    entries = {key: _entry(value) for key, value in table.items()}
+def _tensors(entries: Mapping[bytes, _Entry], shards: _Shards) -> dict[str, Array]:
     saved_slices = {_slice_key(key): entry for key, entry in entries.items() if key.startswith(b"\0")}
-    arrays: dict[str, Array] = {}
-    for key, entry in entries.items():
-        if key.startswith(b"\0"):
-            continue
-        name = key.decode()
+    wholes = {_name(key): entry for key, entry in entries.items() if not key.startswith(b"\0")}
+    for entry in entries.values():
         if not entry.slices:
+            shards.size(entry.shard)  # all data files are known before anything is counted against them
+    arrays: dict[str, Array] = {}
+    for name, entry in wholes.items():
+        if entry.slices:
+            arrays[name] = _joined(name, entry, saved_slices, shards)
+        else:
+            shards.check(name, entry)
             arrays[name] = shards.read(name, entry)
-            continue
-        whole: Array = np.zeros(entry.shape, _DTYPES[entry.dtype])
-        for part in entry.slices:
-            at = tuple(slice(s.start, s.stop) if s.stop is not None else slice(None) for s in part)
-            found = saved_slices.get((name, tuple((s.start, s.stop) for s in part)))
-            if found is None:
-                raise _Broken(f"a slice of variable '{name}' is missing")
-            whole[at] = shards.read(name, replace(found, shape=whole[at].shape))
-        arrays[name] = whole
     return arrays
 
 
+def _joined(name: str, entry: _Entry, saved: Mapping[tuple[str, Extents], _Entry], shards: _Shards) -> Array:
+    """A variable that was saved in slices, which must fill it without overlap."""
+    parts: list[tuple[tuple[slice, ...], _Entry]] = []
+    for extents in entry.slices:
+        found = saved.get((name, extents))
+        if found is None:
+            raise Broken(f"a slice of variable '{name}' is missing")
+        if found.dtype != entry.dtype or len(extents) != len(entry.shape):
+            raise Broken(f"a slice of variable '{name}' does not fit it")
+        at = [(start, size if stop is None else stop) for (start, stop), size in zip(extents, entry.shape, strict=True)]
+        if any(not 0 <= start <= stop <= size for (start, stop), size in zip(at, entry.shape, strict=True)):
+            raise Broken(f"a slice of variable '{name}' reaches beyond it")
+        part = replace(found, shape=tuple(stop - start for start, stop in at))
+        shards.check(name, part)
+        parts.append((tuple(slice(*a) for a in at), part))
+    if sum(math.prod(part.shape) for _, part in parts) != math.prod(entry.shape):
+        raise Broken(f"the slices of variable '{name}' do not fill it once")
+    whole: Array = np.zeros(entry.shape, _DTYPES[entry.dtype])
+    filled = np.zeros(entry.shape, bool)
+    for at_, part in parts:
+        if filled[at_].any():
+            raise Broken(f"the slices of variable '{name}' overlap")
+        filled[at_] = True
+        whole[at_] = shards.read(name, part)
+    return whole
+
+
 def _entry(data: bytes) -> _Entry:
-    fields = _fields(data)
+    of = fields(data)
+    shape = tuple(number(dim, 1) for part in messages(of, 2)[-1:] for dim in messages(part, 2))
+    if len(shape) > _MOST_AXES:
+        raise Broken(f"a variable has {len(shape)} axes")
+    if math.prod(size for size in shape if size) >= _MOST_NUMBERS:  # though one axis may have none
+        raise Broken(f"a variable has the shape {list(shape)}")
     return _Entry(
-        dtype=fields.get(1, [0])[-1],
-        shape=_shape(fields.get(2, [b""])[-1]),
-        shard=fields.get(3, [0])[-1],
-        offset=fields.get(4, [0])[-1],
-        size=fields.get(5, [0])[-1],
-        crc=fields.get(6, [0])[-1],
-        slices=tuple(tuple(_extent(e) for e in _fields(part).get(1, [])) for part in fields.get(7, [])),
+        dtype=number(of, 1),
+        shape=shape,
+        shard=number(of, 3),
+        offset=number(of, 4),
+        size=number(of, 5),
+        crc=number(of, 6),
+        slices=tuple(tuple(_extent(e) for e in messages(part, 1)) for part in messages(of, 7)),
     )
 
 
-def _shape(data: bytes) -> tuple[int, ...]:
-    return tuple(_fields(dim).get(1, [0])[-1] for dim in _fields(data).get(2, []))
+def _extent(of: Fields) -> tuple[int, int | None]:
+    start = number(of, 1)
+    return (start, start + number(of, 2)) if 2 in of else (0, None)
 
 
-def _extent(data: bytes) -> slice:
-    """A slice's part along one axis; stop None is the whole axis."""
-    fields = _fields(data)
-    if 2 not in fields:
-        return slice(0, None)
-    start = fields.get(1, [0])[-1]
-    return slice(start, start + fields[2][-1])
+def _name(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise Broken(f"the name of a variable is not UTF-8 ({raw[:40]!r})") from None
 
 
-def _slice_key(key: bytes) -> tuple[str, tuple[tuple[int, int | None], ...]]:
+def _slice_key(key: bytes) -> tuple[str, Extents]:
     """The variable's name and the slice, from the ordered code that slices are filed under."""
     name, at = bytearray(), 1  # after the leading number 0
     while key[at : at + 2] != b"\0\1":
         escape = key[at : at + 2]
+        if len(escape) < 2:
+            raise Broken("the name of a slice is cut off")
         if escape in (b"\0\xff", b"\xff\0"):
             name.append(escape[0])
             at += 2
@@ -174,99 +240,33 @@ def _slice_key(key: bytes) -> tuple[str, tuple[tuple[int, int | None], ...]]:
             name.append(key[at])
             at += 1
     at += 2
-    digits = key[at]
-    rank = int.from_bytes(key[at + 1 : at + 1 + digits], "big")
+    digits = _byte(key, at)
+    axes = int.from_bytes(key[at + 1 : at + 1 + digits], "big")
+    if axes > _MOST_AXES:
+        raise Broken(f"a slice has {axes} axes")
     at += 1 + digits
     parts: list[tuple[int, int | None]] = []
-    for _ in range(rank):
+    for _ in range(axes):
         start, at = _signed(key, at)
         length, at = _signed(key, at)
         parts.append((start, start + length) if length >= 0 else (0, None))
-    return name.decode(), tuple(parts)
+    return _name(bytes(name)), tuple(parts)
 
 
 def _signed(key: bytes, at: int) -> tuple[int, int]:
     """A signed number in ordered code: as many leading ones as it has bytes (all bits inverted if negative)."""
-    negative = key[at] < 0x80
-    flip = 0xFF if negative else 0
-    first = key[at] ^ flip
+    first = _byte(key, at)
+    flip = 0xFF if first < 0x80 else 0
+    first ^= flip
     length = 8 - (first ^ 0xFF).bit_length()
     if not 1 <= length <= 7:
-        raise _Broken("a slice's extent is too large")
+        raise Broken("a slice's extent is too large")
     raw = int.from_bytes(bytes(b ^ flip for b in key[at : at + length]), "big")
     value = raw & ((1 << (7 * length - 1)) - 1)
-    return (~value if negative else value), at + length
+    return (~value if flip else value), at + length
 
 
-def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The (key, value) pairs of a sorted string table."""
-    if len(data) < _FOOTER or struct.unpack("<Q", data[-8:])[0] != _MAGIC:
-        raise _Broken("the index has no valid end")
-    footer = data[-_FOOTER:]
-    _, at = _varint(footer, 0)
-    _, at = _varint(footer, at)
-    offset, at = _varint(footer, at)
-    size, _ = _varint(footer, at)
-    for _, handle in _block(data, offset, size):
-        offset, at = _varint(handle, 0)
-        size, _ = _varint(handle, at)
-        yield from _block(data, offset, size)
-
-
-def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    content, kind = data[offset : offset + size], data[offset + size]
-    (crc,) = struct.unpack("<I", data[offset + size + 1 : offset + size + 5])
-    if _masked_crc(data[offset : offset + size + 1]) != crc:
-        raise _Broken("the checksum of a block of the index is wrong")
-    if kind != 0:
-        raise _Broken("its index is compressed, which TensorFlow's own checkpoints are not")
-    (restarts,) = struct.unpack("<I", content[-4:])
-    end = len(content) - 4 - 4 * restarts
-    key, at = b"", 0
-    while at < end:
-        shared, at = _varint(content, at)
-        own, at = _varint(content, at)
-        length, at = _varint(content, at)
-        key = key[:shared] + content[at : at + own]
-        at += own
-        yield key, content[at : at + length]
-        at += length
-
-
-def _fields(data: bytes) -> dict[int, list[Any]]:
-    """The fields of a protocol buffer by number: whole numbers, or bytes."""
-    found: dict[int, list[Any]] = {}
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        wire = tag & 7
-        value: int | bytes
-        if wire == 0:
-            value, at = _varint(data, at)
-        elif wire == 2:
-            length, at = _varint(data, at)
-            value, at = data[at : at + length], at + length
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
-            value, at = int.from_bytes(data[at : at + length], "little"), at + length
-        else:
-            raise _Broken("a field of the index has an unknown kind")
-        found.setdefault(tag >> 3, []).append(value)
-    return found
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
-def _masked_crc(data: bytes) -> int:
-    """CRC-32C as these files store it: rotated and offset."""
-    crc = int(google_crc32c.value(data))
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+def _byte(data: bytes, at: int) -> int:
+    if at >= len(data):
+        raise Broken("the name of a slice is cut off")
+    return data[at]

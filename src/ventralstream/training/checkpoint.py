@@ -1,11 +1,13 @@
 """Checkpoints without pickle: folders of `tensors.safetensors` and `state.json`, written whole or not at all.
 
-A checkpoint's name is its position, so that the order of the names is the order in time:
-`epoch_002_batch_000150` was made after 150 batches of the third epoch.
+`SHA256SUMS` beside them tells what they must be, to the last bit (`sha256sum -c` reads it too). A checkpoint's name is
+its position, so that the order of the names is the order in time: `epoch_002_batch_000150` was made after 150 batches
+of the third epoch, `epoch_000_batch_000000` before the first.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,15 +16,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ventralstream.errors import VentralError
+from ventralstream.errors import VentralError, reason
 
-TENSORS, STATE = "tensors.safetensors", "state.json"
+TENSORS, STATE, SUMS = "tensors.safetensors", "state.json", "SHA256SUMS"
 _NAME = re.compile(r"epoch_(\d+)_batch_(\d+)")
 
 
@@ -50,57 +50,68 @@ def checkpoints(folder: Path) -> list[Path]:
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Writes nested dicts, lists and tuples of tensors and plain values into a folder.
 
-    It is written beside and renamed when it is on the disk. A checkpoint that is already there is of the same
-    position, and replaced.
+    It is written beside and renamed when it is on the disk. What is already there is of the same position, and
+    replaced; if writing fails, it stays.
+
+    Raises:
+        VentralError: if the content has values that cannot be kept.
+        OSError: if the disk does not take it.
     """
     tensors: dict[str, Tensor] = {}
-    state = _split(content, "", tensors)
+    state = json.dumps(_split(content, "", tensors), indent=1)
     partial = path.with_name(path.name + ".part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_file(tensors, partial / TENSORS)
-    (partial / STATE).write_text(json.dumps(state, indent=1))
-    for file in (partial / TENSORS, partial / STATE, partial):
-        _to_disk(file)
-    shutil.rmtree(path, ignore_errors=True)
-    partial.replace(path)
+    try:
+        remove(partial)
+        partial.mkdir(parents=True)
+        try:
+            save_file(tensors, partial / TENSORS)
+        except SafetensorError as error:
+            raise OSError(f"cannot write '{partial / TENSORS}': {error}") from None
+        (partial / STATE).write_text(state, encoding="utf-8")
+        sums = [f"{_sha256(partial / name)}  {name}\n" for name in (TENSORS, STATE)]
+        (partial / SUMS).write_text("".join(sums), encoding="utf-8")
+        for file in (partial / TENSORS, partial / STATE, partial / SUMS, partial):
+            _to_disk(file)
+        remove(path)
+        partial.replace(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     _to_disk(path.parent)
 
 
-def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """Reads what `write_checkpoint` wrote; exact.
 
     Raises:
-        VentralError: if something is missing or broken.
+        VentralError: if something is missing or is not what was written.
     """
     try:
-        state = json.loads((path / STATE).read_text())
-        tensors = load_file(path / TENSORS, device=str(device))
-        content: dict[str, Any] = _join(state, tensors)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise VentralError(
-            f"the checkpoint '{path}' is broken, perhaps truncated ({type(error).__name__}: {error});"
-            " delete its folder to carry on from the one before"
-        ) from None
+        sums = [line.split("  ", 1) for line in (path / SUMS).read_text(encoding="utf-8").splitlines()]
+        if [name for _, name in sums] != [TENSORS, STATE]:
+            raise ValueError(f"{SUMS} is cut or changed")
+        for expected, name in sums:
+            if _sha256(path / name) != expected:
+                raise ValueError(f"{name} is not what was written")
+        state = json.loads((path / STATE).read_text(encoding="utf-8"))
+        content: dict[str, Any] = _join(state, load_file(path / TENSORS))
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        why = f"there is no {Path(error.filename).name}" if isinstance(error, FileNotFoundError) else reason(error)
+        raise VentralError(f"the checkpoint '{path}' is damaged: {why}") from None
     return content
 
 
-class FolderCheckpointIO(CheckpointIO):
-    """Makes Lightning write and read its checkpoints in this format."""
+def remove(path: Path) -> None:
+    """Removes a file, a link or a folder with what is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Writes Lightning's checkpoint to the folder `path`."""
-        write_checkpoint(Path(path), checkpoint)
 
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """Reads the folder `path`, onto the processor: Lightning moves the parts to where they belong."""
-        return read_checkpoint(Path(path))
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Deletes the folder `path`."""
-        shutil.rmtree(path, ignore_errors=True)
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:

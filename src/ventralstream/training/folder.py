@@ -1,29 +1,47 @@
 """What a run leaves on disk, and how it is read again.
 
-RUN/config.json, model.safetensors   the network, as of the last whole epoch (`ventralstream.load_network(RUN)`)
+RUN/config.json, model.safetensors, SHA256SUMS
+                                   the network, as of the last whole epoch (`ventralstream.load_network(RUN)`)
 RUN/recipe.json                    how it is trained
 RUN/run.json                       the classes, and of each session when, where and with what it ran
 RUN/metrics.csv, tensorboard/      what was measured
-RUN/checkpoints/                   to carry on from
+RUN/checkpoints/                   to carry on from; each holds all that the files above say, with checksums
+
+Whatever happens to the files beside the checkpoints, a run that goes on puts them right again.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import torch
+from torch import Tensor
 
 from ventralstream.checkpoints import load_network, save_network
-from ventralstream.data import SetInfo
-from ventralstream.errors import VentralError
+from ventralstream.checkpoints.disk import SPEC_FILE, SUMS_FILE, TENSOR_FILE
+from ventralstream.data import Fingerprint, SetInfo
+from ventralstream.errors import VentralError, reason
 from ventralstream.files import write_text
 from ventralstream.jsonable import from_json
 from ventralstream.network import Network
-from ventralstream.training.checkpoint import checkpoints, position, read_checkpoint
+from ventralstream.spec import NetworkSpec, spec_from_json
+from ventralstream.training.checkpoint import (
+    SUMS,
+    checkpoints,
+    position,
+    position_name,
+    read_checkpoint,
+    remove,
+    write_checkpoint,
+)
 from ventralstream.training.provenance import provenance
 from ventralstream.training.recipe import Place, Recipe
 
+CONFIG, WEIGHTS, SUMS = SPEC_FILE, TENSOR_FILE, SUMS_FILE
 RECIPE, RUN, METRICS, TENSORBOARD, CHECKPOINTS = (
     "recipe.json",
     "run.json",
@@ -31,6 +49,68 @@ RECIPE, RUN, METRICS, TENSORBOARD, CHECKPOINTS = (
     "tensorboard",
     "checkpoints",
 )
+_FILES = (CONFIG, WEIGHTS, SUMS, RECIPE, RUN, METRICS)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run stood: everything that it takes to go on from there.
+
+    Attributes:
+        epoch: Whole epochs done.
+        batch: Batches done of the next one; all of them if only its validation is missing.
+        recipe: How the network is trained.
+        spec: The network.
+        data: Its images.
+        fingerprints: Of the images to train and to validate on.
+        place: Where it was trained last.
+        network: The network's tensors.
+        optimizer: The optimizer's state; None at the beginning.
+        scaler: That of the loss's scaler, with precision "16".
+        loader: Where the loader stood.
+        seen: Sum of losses, right answers and images of the epoch so far.
+        metrics: `metrics.csv` up to here.
+    """
+
+    epoch: int
+    batch: int
+    recipe: Recipe
+    spec: NetworkSpec
+    data: SetInfo
+    fingerprints: tuple[Fingerprint, ...]
+    place: Place
+    network: dict[str, Tensor]
+    optimizer: dict[str, Any] | None = None
+    scaler: dict[str, Any] = field(default_factory=dict)
+    loader: dict[str, int] = field(default_factory=dict)
+    seen: Tensor = field(default_factory=lambda: torch.zeros(3))
+    metrics: str = ""
+
+    def content(self) -> dict[str, Any]:
+        """For `write_checkpoint`."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        specs = {name: values[name].to_json() for name in ("recipe", "spec", "data", "place")}
+        return values | specs | {"fingerprints": [f.to_json() for f in self.fingerprints]}
+
+    def build(self) -> Network:
+        """The network as it was; leaves the global random state alone."""
+        with torch.random.fork_rng(devices=[]):
+            network = Network(self.spec)
+        network.load_state_dict(self.network)
+        return network
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads one from its folder; VentralError if it is damaged."""
+        content = read_checkpoint(path)
+        try:
+            values = content | {name: from_json(content[name]) for name in ("recipe", "data", "fingerprints", "place")}
+            found = cls(**values | {"spec": spec_from_json(content["spec"])})
+        except (KeyError, TypeError, VentralError) as error:  # whole, but written by another version
+            raise VentralError(f"the checkpoint '{path}' cannot be used: {reason(error)}") from None
+        if (found.epoch, found.batch) != position(path.name):
+            raise VentralError(f"the checkpoint '{path}' bears another one's name")
+        return found
 
 
 @dataclass(frozen=True)
@@ -42,12 +122,14 @@ class RunFolder:
         recipe: How the network is trained.
         data: The image set: its classes and the preprocessing of its images.
         place: Where the last session ran.
+        fingerprints: Of the images to train and to validate on.
     """
 
     path: Path
     recipe: Recipe
     data: SetInfo
     place: Place
+    fingerprints: tuple[Fingerprint, ...] = ()
 
     @property
     def metrics(self) -> Path:
@@ -55,81 +137,196 @@ class RunFolder:
         return self.path / METRICS
 
     @property
-    def checkpoint(self) -> Path | None:
-        """The newest checkpoint."""
-        found = checkpoints(self.path / CHECKPOINTS)
-        return found[-1] if found else None
-
-    @property
     def position(self) -> tuple[int, int]:
-        """(whole epochs, batches of the next one) of which there is a checkpoint."""
-        return position(self.checkpoint.name) if self.checkpoint else (0, 0)
+        """(whole epochs, batches of the next one) of which there is a checkpoint, whole or not."""
+        found = checkpoints(self.path / CHECKPOINTS)
+        return position(found[-1].name) if found else (0, 0)
 
     @property
     def complete(self) -> bool:
         """Whether all epochs were trained."""
         return self.position[0] >= self.recipe.epochs
 
-    def begin_session(self, place: Place) -> None:
+    def begin_session(self, place: Place, start: Checkpoint) -> None:
         """Notes in `run.json` that training begins or goes on, here and now."""
-        record = _read_json(self.path / RUN)
-        begins_at = self.checkpoint.name if self.checkpoint else None
-        record["sessions"].append({"place": place.to_json(), "from_checkpoint": begins_at, **provenance()})
-        write_text(self.path / RUN, json.dumps(record, indent=1))
+        try:
+            sessions = list(_read_json(self.path / RUN)["sessions"])
+        except (VentralError, TypeError, KeyError):  # it has been said that the file is damaged
+            sessions = []
+        begins_at = position_name(start.epoch, start.batch)
+        sessions.append({"place": place.to_json(), "from_checkpoint": begins_at, **provenance()})
+        _write_record(self.path, self.data, self.fingerprints, sessions)
 
     def load_network(self) -> Network:
         """The network as of the last whole epoch; its first weights if there is none yet."""
         return load_network(self.path)
 
-    def update_weights(self) -> None:
-        """Makes `model.safetensors` what the newest checkpoint holds."""
-        assert self.checkpoint is not None
-        prefix = "network."  # where the network stands in the task
-        state = read_checkpoint(self.checkpoint)["state_dict"]
-        network = self.load_network()
-        network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    def save_weights(self, network: Network) -> None:
+        """Makes `model.safetensors` what the network is now."""
         save_network(network, self.path)
 
 
 def refuse_used(path: Path) -> None:
-    """Raises VentralError if there is something at `path` already; an empty folder is nothing."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        hint = f"carry on with --resume {path}, or " if (path / RECIPE).is_file() else ""
-        raise VentralError(f"'{path}' exists and is not an empty folder; {hint}choose another one")
+    """Raises VentralError if there is something at `path` already.
+
+    An empty folder is nothing, nor is what a run left that was ended before it began: that is removed.
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    if path.is_dir() and (not any(path.iterdir()) or _never_began(path)):
+        for entry in path.iterdir():
+            remove(entry)
+        return
+    hint = f"carry on with --resume {path}, or " if _is_run(path) else ""
+    raise VentralError(f"'{path}' exists and is not an empty folder; {hint}choose another one")
 
 
-def create_run(path: Path, network: Network, recipe: Recipe, data: SetInfo) -> None:
-    """Makes a run's folder; `recipe.json`, written last, marks it as one."""
+def create_run(path: Path, start: Checkpoint) -> None:
+    """Makes a run's folder; `run.json` comes first, its first checkpoint, from which the run can go on, last."""
     refuse_used(path)
-    save_network(network, path)
-    write_text(path / RUN, json.dumps({"data": data.to_json(), "sessions": []}, indent=1))
-    write_text(path / RECIPE, json.dumps(recipe.to_json(), indent=1))
+    path.mkdir(parents=True, exist_ok=True)
+    _write_record(path, start.data, start.fingerprints, [])
+    save_network(start.build(), path)
+    write_text(path / RECIPE, _json(start.recipe.to_json()))
+    write_checkpoint(path / CHECKPOINTS / position_name(0, 0), start.content())
+
+
+def _is_run(path: Path) -> bool:
+    """Whether there is a run's folder at `path`, be it damaged."""
+    return (path / RECIPE).is_file() or bool(checkpoints(path / CHECKPOINTS))
+
+
+def _never_began(path: Path) -> bool:
+    """Whether a folder holds only what `create_run` writes, of a run that was ended before its first session."""
+    names = {entry.name.removesuffix(".part") for entry in path.iterdir()}
+    if not (path / RUN).exists():
+        return names == {RUN}
+    try:
+        sessions = _read_json(path / RUN)["sessions"]
+    except (VentralError, TypeError, KeyError):
+        return False
+    return sessions == [] and names <= {RUN, CONFIG, WEIGHTS, SUMS, RECIPE, CHECKPOINTS}
 
 
 def open_run(path: str | Path) -> RunFolder:
     """Reads a run's folder.
 
     Raises:
-        VentralError: if it is none, or its files are broken.
+        VentralError: if it is none, or its files are damaged.
     """
     path = Path(path)
+    _check_is_run(path)
     if not (path / RECIPE).is_file():
-        state = "there is no such folder" if not path.exists() else f"there is no {RECIPE} in it"
-        raise VentralError(f"'{path}' is not a training run: {state}")
-    recipe = from_json(_read_json(path / RECIPE))
-    if not isinstance(recipe, Recipe):
-        raise VentralError(f"'{path / RECIPE}' holds no recipe")
+        raise VentralError(f"the run '{path}' has lost its {RECIPE}; `ventral train --resume {path}` writes it again")
+    recipe = _read_spec(path / RECIPE, _read_json(path / RECIPE), Recipe)
     record = _read_json(path / RUN)
-    try:
-        data, sessions = from_json(record["data"]), record["sessions"]
-        place = from_json(sessions[-1]["place"]) if sessions else Place()
-    except (KeyError, TypeError) as error:
-        raise VentralError(f"'{path / RUN}' is not the record of a run: {error!r}") from None
+    if not isinstance(record, dict) or not isinstance(sessions := record.get("sessions"), list):
+        raise VentralError(f"'{path / RUN}' is damaged: it is not the record of a run")
+    data = _read_spec(path / RUN, record.get("data"), SetInfo)
+    last = sessions[-1] if sessions and isinstance(sessions[-1], dict) else None
+    place = Place() if last is None else _read_spec(path / RUN, last.get("place"), Place)
     return RunFolder(path, recipe, data, place)
+
+
+def recover(path: Path, say: Callable[[str], None], repair: bool) -> tuple[RunFolder, Checkpoint]:
+    """Reads a run for going on with it: its newest whole checkpoint, of which the other files are restored.
+
+    Args:
+        path: The run's folder.
+        say: Takes a sentence for everything that was found damaged.
+        repair: Whether to write, and say, anything: not in a further process of the same run.
+
+    Raises:
+        VentralError: if it is no run, or has no whole checkpoint.
+    """
+    _check_is_run(path)
+    for name in _FILES:
+        if (path / name).is_dir():
+            raise VentralError(f"'{path / name}' is a folder; expected a file, or nothing, for the run to write again")
+    start, damages = None, []
+    for candidate in reversed(checkpoints(path / CHECKPOINTS)):
+        try:
+            start = Checkpoint.read(candidate)
+            break
+        except VentralError as error:
+            damages.append(str(error))
+    if start is None and not damages and _never_began(path):
+        raise VentralError(f"the run '{path}' was ended before it began; begin it again with --out {path}")
+    if start is None:
+        why = damages[0] if damages else f"there is none in '{path / CHECKPOINTS}'"
+        raise VentralError(f"'{path}' has no whole checkpoint to carry on from: {why}; begin a new run")
+    try:
+        place = open_run(path).place
+    except VentralError:
+        place = start.place
+    run = RunFolder(path, start.recipe, start.data, place, start.fingerprints)
+    if repair:
+        for damage in damages:
+            say(f"{damage}; carrying on from '{position_name(start.epoch, start.batch)}'")
+        _restore(run, start, say)
+    return run, start
+
+
+def _restore(run: RunFolder, start: Checkpoint, say: Callable[[str], None]) -> None:
+    """Puts right what lies beside the checkpoints: `model.safetensors` and `metrics.csv` follow with the session."""
+    for name, content in ((RECIPE, start.recipe), (CONFIG, start.spec)):
+        text = content.to_text() if isinstance(content, NetworkSpec) else _json(content.to_json())
+        try:
+            same = from_json(_read_json(run.path / name)) == content
+        except Exception:  # whatever is wrong with it
+            same = False
+        if not same:
+            say(f"'{run.path / name}' was damaged or changed: it is again what the run was begun with")
+            write_text(run.path / name, text)
+    try:
+        record = open_run(run.path)
+        same = record.data == start.data
+    except VentralError:
+        same = False
+    if not same:
+        say(f"'{run.path / RUN}' was damaged: what it said of the images is restored, earlier sessions may be lost")
+        _write_record(run.path, start.data, start.fingerprints, [])
+    try:
+        there = run.metrics.read_text(encoding="utf-8") if run.metrics.exists() else ""
+    except (OSError, ValueError):
+        there = "?"
+    if not there.startswith(start.metrics):
+        say(f"'{run.metrics}' was damaged: its rows are restored from the checkpoint")
+
+
+def _check_is_run(path: Path) -> None:
+    if not path.is_dir():
+        state = "it is a file" if path.exists() else "there is no such folder"
+    elif _is_run(path):
+        return
+    elif any(path.iterdir()) and _never_began(path):
+        state = f"what is in it was left by one that was ended before it began; begin it again with --out {path}"
+    else:
+        state = f"there is no {RECIPE} in it"
+    raise VentralError(f"'{path}' is not a training run: {state}")
+
+
+def _write_record(path: Path, data: SetInfo, fingerprints: tuple[Fingerprint, ...], sessions: list[Any]) -> None:
+    record = {"data": data.to_json(), "fingerprints": [f.to_json() for f in fingerprints], "sessions": sessions}
+    write_text(path / RUN, _json(record))
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=1)
+
+
+def _read_spec(path: Path, data: Any, wanted: type[Any]) -> Any:
+    try:
+        found = from_json(data)
+    except (VentralError, TypeError, AttributeError, RecursionError) as error:
+        raise VentralError(f"'{path}' is damaged: {reason(error)}") from None
+    if not isinstance(found, wanted):
+        raise VentralError(f"'{path}' is damaged: it holds no {wanted.tag}")
+    return found
 
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise VentralError(f"'{path}' cannot be read: {error}") from None
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise VentralError(f"'{path}' cannot be read: {reason(error)}") from None

@@ -8,9 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.loggers import Logger
-
 from ventralstream.files import write_text
 
 
@@ -18,35 +15,35 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """The whole rows of a metrics file; none if there is no file. Half a last line is left out."""
     if not path.is_file():
         return []
-    whole, _, _ = path.read_text().rpartition("\n")
+    whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
     return list(csv.DictReader(io.StringIO(whole)))
 
 
-class CsvMetrics(Logger):
-    """Writes metrics to a CSV file, row by row; a resumed run leaves the file of one that never stopped.
+class Metrics:
+    """A CSV file that grows row by row; a resumed run leaves the file of one that never stopped.
 
     Args:
-        path: The file.
+        path: The file. It is made what `text` says: later rows were written by a run that died after its last
+            checkpoint, and will be written again.
         columns: The names of the metrics; "step" (training batches seen) comes before them.
-        step: Rows of later steps are dropped: they were written by a run that died after its last checkpoint.
+        text: The rows up to now, from a checkpoint; "" to begin.
+
+    Attributes:
+        text: What the file holds.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], step: int = 0) -> None:
-        super().__init__()
+    def __init__(self, path: Path, columns: Sequence[str], text: str = "") -> None:
         self.path = path
         self.columns = ("step", *columns)
-        self._start(step)
+        self.text = text or self._lines([], header=True)
+        write_text(path, self.text)
 
-    @rank_zero_only
-    def _start(self, step: int) -> None:
-        kept = [row for row in read_rows(self.path) if int(row["step"]) <= step]
-        write_text(self.path, self._lines(kept, header=True))
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def add(self, step: int, **metrics: float) -> None:
         """Appends a row."""
-        with self.path.open("a") as file:
-            file.write(self._lines([{"step": step, **metrics}]))
+        line = self._lines([{"step": step, **metrics}])
+        self.text += line
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line)
 
     def _lines(self, rows: Sequence[Mapping[str, Any]], header: bool = False) -> str:
         text = io.StringIO()
@@ -55,16 +52,3 @@ class CsvMetrics(Logger):
             writer.writeheader()
         writer.writerows(rows)
         return text.getvalue()
-
-    @property
-    def name(self) -> str:
-        """Asked for by Lightning; the file has no name beside its path."""
-        return ""
-
-    @property
-    def version(self) -> str:
-        """Asked for by Lightning; the file has no versions."""
-        return ""
-
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: hyperparameters stand in the run's `recipe.json`."""

@@ -4,43 +4,34 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from ventralstream.checkpoints import load_network, load_spec
-from ventralstream.data import FolderSet, Loader, MemorySet, SetInfo, load_set
-from ventralstream.errors import VentralError
+from ventralstream.checkpoints import load_network
+from ventralstream.data import Fingerprint, FolderSet, Loader, SetInfo, load_set
+from ventralstream.errors import Interrupted, VentralError, about_file
+from ventralstream.files import write_text
+from ventralstream.interrupt import Interruption
 from ventralstream.models import build, list_models, model_spec
 from ventralstream.network import Network
+from ventralstream.progress import stderr_console
 from ventralstream.readout import Readout
 from ventralstream.spec import NetworkSpec, spec_from_json
 from ventralstream.timing import check_driven, first_steps
-from ventralstream.training.checkpoint import FolderCheckpointIO
-from ventralstream.training.folder import TENSORBOARD, RunFolder, create_run, open_run, refuse_used
-from ventralstream.training.metrics import CsvMetrics, read_rows
+from ventralstream.training.checkpoint import checkpoints, position
+from ventralstream.training.folder import CHECKPOINTS, Checkpoint, RunFolder, create_run, recover, refuse_used
+from ventralstream.training.metrics import read_rows
 from ventralstream.training.recipe import Place, Recipe
-from ventralstream.training.saving import Checkpoints
 from ventralstream.training.screen import Screen
-from ventralstream.training.task import Task, accuracy_name, metric_names
-
-Sets = tuple[MemorySet | FolderSet, MemorySet | FolderSet]  # to train on, to validate on
-
-PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "32": "32-true",
-    "bf16": "bf16-mixed",
-    "16": "16-mixed",
-}
+from ventralstream.training.session import AfterBatch, Session, Sets, make_fabric
+from ventralstream.training.task import accuracy_name
 
 
 @dataclass(frozen=True)
@@ -73,7 +64,7 @@ def train(
     steps: int | None = None,
     readout: Readout | None = None,
     console: Console | None = None,
-    callbacks: Sequence[Callback] = (),
+    after_batch: AfterBatch | None = None,
 ) -> Result:
     """Trains a network from the beginning.
 
@@ -86,20 +77,27 @@ def train(
         steps: Steps to run in training, and by default afterwards; the model's own if None.
         readout: What the loss and the network's decisions are made of; the model's own if None.
         console: Where progress is shown; None shows nothing.
-        callbacks: More callbacks for Lightning's trainer.
+        after_batch: Called after each batch with the number of batches done in the run; what it raises ends the run.
 
     Raises:
-        VentralError: for bad input, in one sentence, before anything is written.
+        VentralError: for bad input, in one sentence, before anything is written; if the loss, a gradient or the
+            weights are not finite, or the disk is full: then the run can be carried on from its last checkpoint.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP; what was done is saved.
     """
     place = place or Place()
     if not is_first_process():  # a further process of the same run, which finds it begun
-        return resume(out, place=place, console=console, callbacks=callbacks)
-    refuse_used(Path(out))
-    sets = _load_sets(recipe, place)
-    network = _network(model, sets[0].info, recipe.seed, steps, readout)
-    _check(network.spec, recipe, place, sets)
-    create_run(Path(out), network, recipe, sets[0].info)
-    return _carry_on(open_run(out), place, sets, console, callbacks)
+        return resume(out, place=place, console=console, after_batch=after_batch)
+    path = Path(out)
+    with _told(path):
+        refuse_used(path)
+        sets = _load_sets(recipe, place)
+        network = _network(model, sets[0].info, recipe.seed, steps, readout)
+        _check(network.spec, recipe, place, sets)
+        prints = _fingerprints(sets)
+        start = Checkpoint(0, 0, recipe, network.spec, sets[0].info, prints, place, network.state_dict())
+        create_run(path, start)
+        run = RunFolder(path, recipe, start.data, place, prints)
+        return _carry_on(run, start, place, sets, console, after_batch)
 
 
 def resume(
@@ -107,30 +105,53 @@ def resume(
     *,
     place: Place | None = None,
     console: Console | None = None,
-    callbacks: Sequence[Callback] = (),
+    after_batch: AfterBatch | None = None,
 ) -> Result:
-    """Carries a run on from its newest checkpoint (from the beginning if there is none) to its end.
+    """Carries a run on from its newest whole checkpoint to its end.
 
     The weights are those of a run that was never interrupted, to the last bit where the arithmetic is
-    repeatable (on processors it is, with as many threads).
+    repeatable (on processors it is, with as many threads). What is damaged in the folder is restored from the
+    checkpoint, and said on `console`, or else on stderr.
 
     Args:
         out: The run's folder.
         place: Where; where the last session ran if None.
-        console, callbacks: As for `train`.
+        console, after_batch: As for `train`.
 
     Raises:
-        VentralError: if the folder holds no run, its newest checkpoint is broken, or its images are missing.
+        VentralError: if the folder holds no run or no whole checkpoint, or its images are missing or others;
+            and as for `train`.
+        Interrupted: As for `train`.
     """
-    run = open_run(out)
-    place = place or run.place
-    if run.complete:
-        run.update_weights()  # the last session may have died just before it did
-        return _result(run, was_complete=True)
-    sets = _load_sets(run.recipe, place)
+    path = Path(out)
+    with _told(path):
+        run, start = recover(path, (console or stderr_console()).print, repair=is_first_process())
+        place = place or run.place
+        if start.epoch >= run.recipe.epochs:
+            run.save_weights(start.build())  # the last session may have died just before it did
+            write_text(run.metrics, start.metrics)
+            return _result(run, start.spec, was_complete=True)
+        sets = _load_sets(run.recipe, place)
+        _check_same(run, sets, place)
+        return _carry_on(run, start, place, sets, console, after_batch)
+
+
+def _fingerprints(sets: Sets) -> tuple[Fingerprint, ...]:
+    """Of the images on disk, to train and to validate on; sets in memory are checked when they are loaded."""
+    return tuple(data.fingerprint() for data in sets if isinstance(data, FolderSet))
+
+
+def _check_same(run: RunFolder, sets: Sets, place: Place) -> None:
+    """Raises VentralError if the images are not those that the run was begun with."""
+    now = _fingerprints(sets)
+    changes = [before.difference(after) for before, after in zip(run.fingerprints, now, strict=False)]
     if sets[0].info != run.data:
-        raise VentralError(f"the image set in '{place.root}' is not the one that '{out}' was begun with")
-    return _carry_on(run, place, sets, console, callbacks)
+        changes = ["they have other classes or another size"]
+    if changed := next(filter(None, changes), ""):
+        raise VentralError(
+            f"the images in '{place.root}' are not those that '{run.path}' was begun with: {changed}; put them back,"
+            " or begin a new run"
+        )
 
 
 def is_first_process() -> bool:
@@ -139,68 +160,58 @@ def is_first_process() -> bool:
 
 
 def _carry_on(
-    run: RunFolder, place: Place, sets: Sets, console: Console | None, callbacks: Sequence[Callback]
+    run: RunFolder,
+    start: Checkpoint,
+    place: Place,
+    sets: Sets,
+    console: Console | None,
+    after_batch: AfterBatch | None,
 ) -> Result:
+    recipe = run.recipe
     if place.threads is not None:
         torch.set_num_threads(place.threads)
-    if is_first_process():
-        run.begin_session(place)
-    with _quiet_lightning(), torch.random.fork_rng():
-        _fit(run, place, sets, console or Console(quiet=True), callbacks)
-    return _result(run, was_complete=False)
+    with Interruption() as stop, _quiet_lightning(), torch.random.fork_rng():
+        if is_first_process():
+            run.begin_session(place, start)
+        fabric = make_fabric(place, recipe.precision)
+        fabric.launch()
+        if console is None or not fabric.is_global_zero:
+            console = Console(quiet=True)
+        for passed_over in filter(None, (data.passed_over for data in sets)):
+            console.print(passed_over, markup=False, highlight=False, soft_wrap=True)
+        batches = len(sets[0]) // recipe.batch_size
+        screen = Screen(recipe.epochs, batches, start.epoch * batches + start.batch, console)
+        session = Session(run, start, fabric, sets, place, screen, stop, after_batch)
+        with screen:
+            session.fit()
+    return _result(run, start.spec, was_complete=False)
 
 
-def _fit(run: RunFolder, place: Place, sets: Sets, console: Console, callbacks: Sequence[Callback]) -> None:
-    recipe, network, checkpoint = run.recipe, run.load_network().train(), run.checkpoint
-    batches = len(sets[0]) // recipe.batch_size
-    epoch, batch = run.position
-    step = epoch * batches + batch
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Says where a run stands that a signal or a full disk has ended, and how to carry on."""
+    carry_on = f"carry on with: ventral train --resume {shlex.quote(str(path))}"
     try:
-        trainer = Trainer(
-            max_epochs=recipe.epochs,
-            accelerator=place.accelerator,
-            devices=place.devices,
-            precision=PRECISIONS[recipe.precision],
-            gradient_clip_val=recipe.clip,
-            logger=[
-                CsvMetrics(run.metrics, metric_names(network), step),
-                TensorBoardLogger(run.path, TENSORBOARD, "", default_hp_metric=False, purge_step=step + 1),
-            ],
-            callbacks=[
-                Screen(recipe.epochs, batches, console),
-                *callbacks,
-                Checkpoints(run, place.checkpoint_every),
-            ],
-            plugins=[FolderCheckpointIO()],
-            default_root_dir=run.path,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,  # the task itself logs less often; more draws warnings for small sets
-            use_distributed_sampler=False,  # the task shares out each batch
-        )
-    except MisconfigurationException as error:
-        raise VentralError(f"this machine cannot run it: {str(error).strip().splitlines()[0]}") from None
-    train_loader, val_loader = (
-        Loader(
-            data,
-            recipe.batch_size,
-            train=data is sets[0],
-            seed=recipe.seed,
-            device=trainer.strategy.root_device,
-            workers=place.workers,
-        )
-        for data in sets
-    )
-    if recipe.compile:
-        network.compile()
-    task = Task(network, recipe, batches)
+        yield
+    except KeyboardInterrupt as error:
+        code = error.code if isinstance(error, Interrupted) else Interrupted().code
+        if (standing := _standing(path)) is None:
+            raise Interrupted("interrupted before training began; begin again with the same command", code) from None
+        raise Interrupted(f"interrupted {standing}; {carry_on}", code) from None
+    except OSError as error:
+        told = about_file(error)
+        raise VentralError(f"{told}; when that is mended, {carry_on}" if _standing(path) else told) from None
+
+
+def _standing(path: Path) -> str | None:
+    """Where a run can go on; None if it cannot."""
     try:
-        trainer.fit(task, train_loader, val_loader, ckpt_path=str(checkpoint) if checkpoint else None)
-    except SystemExit:  # how Lightning ends after Ctrl-C
-        if trainer.interrupted:
-            raise KeyboardInterrupt from None
-        raise
+        epoch, batch = position(checkpoints(path / CHECKPOINTS)[-1].name)
+    except (OSError, IndexError):
+        return None
+    if not batch:
+        return f"after epoch {epoch}" if epoch else "before the first batch"
+    return f"after batch {batch} of epoch {epoch + 1}"
 
 
 def _load_sets(recipe: Recipe, place: Place) -> Sets:
@@ -269,8 +280,7 @@ def _check(spec: NetworkSpec, recipe: Recipe, place: Place, sets: Sets) -> None:
         raise VentralError("precision '16' needs a GPU; processors train in 'bf16' or '32'")
 
 
-def _result(run: RunFolder, was_complete: bool) -> Result:
-    spec = load_spec(run.path)
+def _result(run: RunFolder, spec: NetworkSpec, was_complete: bool) -> Result:
     rows = [row for row in read_rows(run.metrics) if row["val_accuracy"]]
     if not rows:
         raise VentralError(f"'{run.metrics}' has no row of a whole epoch")
@@ -281,14 +291,14 @@ def _result(run: RunFolder, was_complete: bool) -> Result:
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Keeps Lightning's notes (devices found, tips) off the screen; its warnings stay."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    """Keeps Lightning's notes, tips and warnings off the screen: what a user must know, we say ourselves."""
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.fabric", "lightning.pytorch")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.WARNING)
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")  # of Lightning's own doing
+            warnings.filterwarnings("ignore", module=r"lightning\b")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

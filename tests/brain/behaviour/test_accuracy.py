@@ -27,7 +27,7 @@ def test_intervals_cover_the_truth_where_subjects_differ():
         skill = np.clip(random.normal(0.6, 0.15, 15), 0, 1)
         subject = np.repeat(np.arange(15), 60)
         correct = (random.random(len(subject)) < skill[subject]).astype(float)
-        over = accuracy_curve(correct, np.zeros(len(subject)), x_name="x", subject=subject, bootstraps=300, seed=repeat)
+        over = accuracy_curve(correct, np.zeros(len(subject)), x_name="x", subject=subject, resamples=300, seed=repeat)
         trials = accuracy_curve(correct, np.zeros(len(subject)), x_name="x")
         covered["subjects"] += bool(over.low[0] <= 0.6 <= over.high[0])
         covered["trials"] += bool(trials.low[0] <= 0.6 <= trials.high[0])

@@ -4,7 +4,6 @@ import xarray as xr
 from scipy.optimize import brentq
 from scipy.stats import spearmanr
 
-from ventralstream.brain.arrays import mean_of_defined
 from ventralstream.brain.behaviour.decoder import fit_decoder
 from ventralstream.brain.behaviour.ost import (
     fit_decoder_adam,
@@ -14,6 +13,7 @@ from ventralstream.brain.behaviour.ost import (
     solution_times,
 )
 from ventralstream.brain.behaviour.signatures import matrix_of_probabilities, signature
+from ventralstream.brain.correlation import mean_of_defined
 from ventralstream.brain.splits import train_test_splits
 from ventralstream.errors import VentralError
 

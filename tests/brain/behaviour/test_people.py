@@ -9,7 +9,8 @@ import xarray as xr
 
 import ventralstream as vs
 from ventralstream.brain.behaviour.accuracy import accuracy_curve
-from ventralstream.brain.behaviour.people import correct_over_time, early_exits, fit_time_mapping
+from ventralstream.brain.behaviour.answers import correct_over_time, early_exits
+from ventralstream.brain.behaviour.time_mapping import fit_time_mapping
 from ventralstream.brain.recordings.datasets import human_speed_accuracy
 from ventralstream.errors import VentralError
 
@@ -48,7 +49,7 @@ def planted_people(subjects=12, trials=60, seed=0, unanswered=0.1):
 
 @pytest.mark.parametrize("options", [{"level": "level"}, {"level": "level", "subject": "subject"}, {}])
 def test_a_planted_mapping_is_found(options):
-    found = fit_time_mapping(planted_model(), planted_people(subjects=30), bootstraps=25, **options)
+    found = fit_time_mapping(planted_model(), planted_people(subjects=30), resamples=25, **options)
     (low, high), (low_scale, high_scale) = found.offset_interval_ms, found.scale_interval
     assert low < OFFSET_MS < high and low_scale < SCALE < high_scale
     assert found.offset_ms == pytest.approx(OFFSET_MS, abs=60)
@@ -71,7 +72,7 @@ def test_without_noise_it_is_exact():
             "level": ("presentation", np.repeat(people["level"].values, 5)),
         },
     )
-    found = fit_time_mapping(planted_model(2000), trials, level="level", bootstraps=0)
+    found = fit_time_mapping(planted_model(2000), trials, level="level", resamples=0)
     assert found.residual < 1e-4
     assert found.offset_ms == pytest.approx(OFFSET_MS, abs=2)
     assert found.scale == pytest.approx(SCALE, rel=5e-3)
@@ -81,8 +82,8 @@ def test_without_noise_it_is_exact():
 def test_relative_accuracies_let_people_be_worse():
     people = planted_people(subjects=40)
     worse = people.copy(data=people.values * (np.random.default_rng(1).random(len(people)) < 0.6))
-    absolute = fit_time_mapping(planted_model(), worse, level="level", bootstraps=0)
-    relative = fit_time_mapping(planted_model(), worse, level="level", form="relative", bootstraps=0)
+    absolute = fit_time_mapping(planted_model(), worse, level="level", resamples=0)
+    relative = fit_time_mapping(planted_model(), worse, level="level", form="relative", resamples=0)
     assert relative.scale == pytest.approx(SCALE, rel=0.25)
     assert abs(relative.scale - SCALE) < abs(absolute.scale - SCALE)
     assert relative.people.values.max() > 1  # the easy level, over the mean of both
@@ -99,7 +100,7 @@ def test_what_determines_no_mapping_is_nan_with_the_reason():
     # a jump from one step to the next fits a jump from one time to the next with any scale that is small enough
     late = people.copy(data=(people["time_ms"].values >= 1000) * 1.0)
     jump = model.copy(data=np.tile(STEP_MS >= 100, (2000, 1)) * 1.0)[:, 9:11]
-    found = fit_time_mapping(jump, late, bootstraps=0)
+    found = fit_time_mapping(jump, late, resamples=0)
     assert np.isnan(found.offset_ms) and "only 0 of people's times fall among the model's steps" in found.reason
 
 
@@ -168,7 +169,7 @@ def people_in_time():
 def test_people_get_better_with_time_and_worse_with_noise(people_in_time):
     noise = people_in_time[people_in_time["condition"].values == "noise"]
     curve = accuracy_curve(
-        noise.values, noise["time_ms"].values, x_name="time (ms)", subject=noise["subject"].values, bootstraps=200
+        noise.values, noise["time_ms"].values, x_name="time (ms)", subject=noise["subject"].values, resamples=200
     )
     assert curve.x.tolist() == TIMES_MS.tolist()
     np.testing.assert_allclose(curve.accuracy, [0.107, 0.109, 0.243, 0.392, 0.403], atol=5e-4)
@@ -185,7 +186,7 @@ def test_a_mapping_to_real_people(people_in_time):
         rows.append(rank[:, None] < np.interp(OFFSET_MS + SCALE * STEP_MS * 1.2, TIMES_MS, mean))
     coords = {"level": ("presentation", np.repeat(levels, 400)), "time_bin_start": ("time_bin", STEP_MS)}
     model = xr.DataArray(np.concatenate(rows).astype(float), dims=("presentation", "time_bin"), coords=coords)
-    found = fit_time_mapping(model, noise, level="level", subject="subject", bootstraps=20)
+    found = fit_time_mapping(model, noise, level="level", subject="subject", resamples=20)
     # people change between 400 and 800 ms only, so that these times are found better than the two parameters
     for time_ms, tolerance_ms in ((500, 20), (600, 15), (700, 20)):
         assert found.time_ms((time_ms - OFFSET_MS) / (1.2 * SCALE)) == pytest.approx(time_ms, abs=tolerance_ms)

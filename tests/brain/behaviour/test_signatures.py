@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 from ventralstream.brain.behaviour.signatures import (
-    behavioral_ceiling,
-    behavioral_consistency,
+    behavioural_ceiling,
+    behavioural_consistency,
     brain_score_2019,
     correlate,
     d_prime,
@@ -130,29 +130,29 @@ def test_d_prime_is_clipped_and_undefined_where_both_are_certain():
 
 
 def test_who_answers_like_people_scores_one_and_who_does_not_scores_zero():
-    like = behavioral_consistency(probabilities(), trials(count=40_000), "I2n")
+    like = behavioural_consistency(probabilities(), trials(count=40_000), "I2n")
     assert float(like) == pytest.approx(1, abs=0.02)
     assert like.raw < like.ceiling**0.5 + 0.02 and 0.7 < like.ceiling < 1
     # the published way: r / sqrt(ceiling) of each repetition, then the mean
-    halves = behavioral_ceiling(trials(count=40_000), "I2n")
+    halves = behavioural_ceiling(trials(count=40_000), "I2n")
     assert float(halves.value) == pytest.approx(like.ceiling, abs=1e-12)
     assert float(like) == pytest.approx(like.per_split.mean(), abs=1e-12)
-    other = behavioral_consistency(probabilities(scores(seed=7)), trials(count=40_000), "I2n")
+    other = behavioural_consistency(probabilities(scores(seed=7)), trials(count=40_000), "I2n")
     assert abs(float(other)) < 0.2
-    assert other.n == {"images": 48, "trials": 40_000, "values": 48 * 3, "splits": 2}
+    assert other.n == {"images": 48, "trials": 40_000, "values": 48 * 3, "halvings": 2}
 
 
 def test_the_same_seed_gives_the_same_halves_and_images_may_come_in_any_order():
-    first = behavioral_consistency(probabilities(), trials(), "I1")
+    first = behavioural_consistency(probabilities(), trials(), "I1")
     order = np.random.default_rng(2).permutation(len(TRUTH))
-    again = behavioral_consistency(probabilities()[order, ::-1], trials(), "I1")
+    again = behavioural_consistency(probabilities()[order, ::-1], trials(), "I1")
     np.testing.assert_allclose(first.per_split, again.per_split, atol=1e-12)
-    assert behavioral_ceiling(trials(), "I1", seed=1).value != behavioral_ceiling(trials(), "I1").value
+    assert behavioural_ceiling(trials(), "I1", seed=1).value != behavioural_ceiling(trials(), "I1").value
 
 
 def test_people_who_guess_support_no_ceiling():
     guesses = [trials(np.zeros((48, 4)), count=4000, seed=s) for s in range(20)]
-    scored = [behavioral_consistency(probabilities(), g, "I2n") for g in guesses]
+    scored = [behavioural_consistency(probabilities(), g, "I2n") for g in guesses]
     unsupported = [s for s in scored if np.isnan(float(s))]
     assert unsupported and all("do not agree" in s.reason for s in unsupported)
     assert not any(np.isinf(float(s)) for s in scored)
@@ -174,7 +174,7 @@ def test_bad_input_is_one_sentence():
         signature(matrix_of_probabilities(probabilities()), "I3")
     lacking = probabilities()[5:]
     with pytest.raises(VentralError, match="differ in 5 images"):
-        behavioral_consistency(lacking, trials())
+        behavioural_consistency(lacking, trials())
     with pytest.raises(VentralError, match=r"unknown object 'bear'.*not among the choices"):
         matrix_of_probabilities(probabilities()[:, 1:])
     with pytest.raises(VentralError, match="unknown coordinate 'truth'"):
@@ -182,9 +182,9 @@ def test_bad_input_is_one_sentence():
 
 
 def test_the_papers_mean_of_cornet_s():
-    assert brain_score_2019(v4=0.6499, it=0.6003, behavior=0.382, ost=0.25) == pytest.approx(0.4705, abs=1e-4)
+    assert brain_score_2019(v4=0.6499, it=0.6003, behaviour=0.382, ost=0.25) == pytest.approx(0.4705, abs=1e-4)
     # DenseNet-169 has no dynamics
-    without = brain_score_2019(v4=0.663, it=0.606, behavior=0.378, ost=float("nan"))
+    without = brain_score_2019(v4=0.663, it=0.606, behaviour=0.378, ost=float("nan"))
     assert without == pytest.approx(0.412, abs=5e-4)
     with pytest.raises(VentralError, match="needs a number for it"):
-        brain_score_2019(v4=0.6, it=float("nan"), behavior=0.3, ost=0.2)
+        brain_score_2019(v4=0.6, it=float("nan"), behaviour=0.3, ost=0.2)

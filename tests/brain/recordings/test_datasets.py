@@ -1,11 +1,13 @@
 """The sets in VENTRALSTREAM_DATA: what its README says of them, and what their docstrings say."""
 
 import os
+import zipfile
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.spatial.distance import squareform
 from scipy.stats import spearmanr
 
@@ -18,6 +20,7 @@ from ventralstream.brain.recordings.datasets import (
     macaque_it,
     macaque_v4,
     macaque_v4_images,
+    macaque_v4_sessions,
 )
 from ventralstream.brain.recordings.datasets.files import read_mat, read_npy, read_table
 from ventralstream.brain.recordings.presentations import mean_repetitions, rebin, select, usable
@@ -164,24 +167,71 @@ def test_occlusion_and_masking_of_people(root):
 
 def test_what_is_not_there_is_said(tmp_path):
     for load, name in (
-        (macaque_v4, "images_210325.zip"),
+        (macaque_v4, "responses_raw_210325.npy"),
         (macaque_it, "zhang-desimone-7object"),
         (kriegeskorte92, "Kriegeskorte_Neuron2008"),
         (human_speed_accuracy, "trials.csv.gz"),
         (human_occlusion, "trials_v2.csv.gz"),
         (human_occlusion_images, "occluded_images.mat"),
     ):
-        with pytest.raises(VentralError, match="does not exist; it is part of") as caught:
+        with pytest.raises(VentralError, match=r"does not exist; it is part of .*; get it at https?://") as caught:
             load(tmp_path)
         assert name in str(caught.value)
-    with pytest.raises(VentralError, match="unknown session '210326' of macaque-v4; did you mean '210325'"):
+    with pytest.raises(
+        VentralError, match=r"unknown data set 'macaque-v4:210326' .*; did you mean 'macaque-v4:210325'"
+    ):
         macaque_v4(tmp_path, "210326")
+
+
+@pytest.mark.parametrize("layout", ["ours", "the authors'", "the folder itself", "folders of images", "parts"])
+def test_any_v4_session_is_read_in_the_authors_layout_or_ours(tmp_path, layout):
+    place = {"ours": "macaque-v4", "the folder itself": "."}.get(layout, "data_V4_responses")
+    folder = tmp_path / place
+    responses, pictures = (folder / name if layout == "parts" else folder for name in ("responses", "images"))
+    responses.mkdir(parents=True, exist_ok=True), pictures.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    means, raw = rng.normal(size=(4, 3)), rng.normal(size=(4, 3, 2))
+    raw[:, 2, 1] = np.nan
+    for session in ("190923", "200101"):
+        np.save(responses / f"responses_{session}.npy", means)
+        names = [f"image{i:04}.png" for i in (1, 2, 3)]
+        if layout == "folders of images":
+            (folder / f"images_{session}").mkdir()
+            for name in (*names, ".DS_Store"):
+                Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / f"images_{session}" / name, "PNG")
+        else:
+            with zipfile.ZipFile(pictures / f"images_{session}.zip", "w") as archive:
+                for name in (*names, "__MACOSX/._image0001.png"):
+                    with archive.open(name, "w") as file:
+                        Image.fromarray(np.zeros((8, 8), np.uint8)).save(file, "PNG")
+    np.save(responses / "responses_raw_200101.npy", raw)
+    assert macaque_v4_sessions(tmp_path) == ("190923", "200101")
+    one, two = macaque_v4(tmp_path, "190923"), macaque_v4(tmp_path, "200101")
+    np.testing.assert_array_equal(one.values, means.T)
+    assert two.shape == (5, 4) and two["repetition"].values.tolist() == [0, 1, 0, 1, 0]
+    assert one["stimulus_id"].values.tolist() == list(macaque_v4_images(tmp_path, "190923").ids) == names
+    with pytest.raises(VentralError, match=r"unknown data set 'macaque-v4:190932' .*did you mean 'macaque-v4:190923'"):
+        macaque_v4(tmp_path, "190932")
+    np.save(responses / "responses_190923.npy", means.T)
+    with pytest.raises(VentralError, match=r"of shape \[3, 4\]; expected neurons x 3 "):
+        macaque_v4(tmp_path, "190923")
+
+
+def test_the_environment_names_the_root(monkeypatch, tmp_path):
+    for load in (macaque_v4, macaque_it, kriegeskorte92, human_speed_accuracy, human_occlusion):
+        monkeypatch.setenv("VENTRALSTREAM_DATA", str(tmp_path / "here"))
+        with pytest.raises(VentralError, match=r"here/.* does not exist"):
+            load()
+        monkeypatch.delenv("VENTRALSTREAM_DATA")
+        with pytest.raises(VentralError, match=r"needs a root: --root FOLDER, .* or the variable VENTRALSTREAM_DATA"):
+            load()
 
 
 def test_files_are_never_unpickled_and_bad_ones_said(tmp_path):
     folder = tmp_path / "macaque-v4"
     folder.mkdir()
     (folder / "images_210325.zip").write_bytes(b"no zip")
+    np.save(folder / "responses_210325.npy", np.zeros((2, 3)))
     with pytest.raises(VentralError, match="cannot be read as a zip archive"):
         macaque_v4(tmp_path)
     np.save(folder / "a.npy", np.array([{"an": "object"}]), allow_pickle=True)

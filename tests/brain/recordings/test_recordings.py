@@ -48,7 +48,7 @@ def test_an_assembly_has_plain_coordinates_with_brain_scores_names():
         (np.zeros((2, 3, 1)), {}, "time_bins_ms belongs to responses of three dimensions"),
         (np.zeros((2, 3, 1)), {"time_bins_ms": [(10, 0)]}, "time bin 10 to 0 ms ends before it starts"),
         (np.array([[1, np.inf], [1, 2]]), {}, "1 responses are infinite"),
-        (np.zeros((2, 1)), {"object_name": [["a"], ["b"]]}, "a coordinate is a list of values"),
+        (np.zeros((2, 1)), {"object_name": [["a", "b"], ["c", "d"]]}, "a coordinate is a list of values"),
     ],
 )
 def test_what_does_not_fit_is_said(values, options, message):
@@ -59,8 +59,11 @@ def test_what_does_not_fit_is_said(values, options, message):
 def test_what_is_no_assembly_is_said():
     made = small()
     for wrong, message in (
-        (made.T, "in this order; got neuroid, presentation"),
-        (made.astype(int), "holds floats, got int64"),
+        (made.rename(neuroid="neuron"), "got presentation, neuron"),
+        (made.values, "expected an assembly .* got ndarray"),
+        (made.astype(complex), "holds floats, got complex128"),
+        (made.astype(str), "holds floats, got <U"),
+        (made[:0], "the assembly is empty: 0 presentations, 3 neuroids"),
         (made.drop_vars("neuroid_id"), "lacks the coordinate 'neuroid_id' on its dimension 'neuroid'"),
     ):
         with pytest.raises(VentralError, match=message):

@@ -120,4 +120,4 @@ def test_pearson_and_median_skip_what_is_undefined():
 
 def test_an_assembly_is_needed():
     with pytest.raises(VentralError, match="dimensions presentation, neuroid"):
-        internal_consistency(assembly(np.ones((2, 2)), stimulus_id=["a", "b"]).T)
+        internal_consistency(assembly(np.ones((2, 2)), stimulus_id=["a", "b"]).rename(neuroid="neuron"))

@@ -9,6 +9,7 @@ import weakref
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.autograd import forward_ad
 
 import ventralstream as vs
 from ventralstream.layers.cpu import convolution, product, winograd
@@ -191,11 +192,41 @@ def test_nothing_stays_alive(always) -> None:
         assert seen() is None
 
 
-def test_gradients_of_gradients_are_refused_and_possible_without(always) -> None:
+def test_gradients_of_gradients(always) -> None:
+    always("product")
+    torch.manual_seed(0)
+    x = torch.randn(1, 2, 4, 4, dtype=torch.double).requires_grad_()
+    w = torch.randn(2, 2, 3, 3, dtype=torch.double).requires_grad_()
+
+    def step(y, w):
+        return convolution.convolve(y, w, None, 1, 1).tanh()
+
+    def twice(x, w):
+        call = convolution.within(convolution.Store(), step)
+        return call(call(x, w), w)
+
+    assert torch.autograd.gradgradcheck(twice, (x, w))
+
+
+@pytest.mark.parametrize("form", ["winograd", "product"])
+def test_gradients_of_several_outputs_at_once(form: str, always) -> None:
+    always(form)
     x, w, y = _kernel_used_twice(always)
-    for wanted in (x, w):
-        with pytest.raises(vs.VentralError, match="fast_convolutions"):
-            torch.autograd.grad(y.square().sum(), wanted, create_graph=True)
+    direct = F.conv2d(F.conv2d(x, w, padding=1).tanh(), w, padding=1).tanh()
+    grads = torch.randn(3, *y.shape, dtype=torch.double)
+    found = torch.autograd.grad(y, (x, w), grads, is_grads_batched=True)
+    torch.testing.assert_close(found, torch.autograd.grad(direct, (x, w), grads, is_grads_batched=True))
+
+
+def test_forward_mode_is_left_to_torch(always) -> None:
+    always("product")
+    x, w = torch.randn(2, 4, 6, 6), torch.randn(4, 4, 3, 3)
+    call = convolution.within(convolution.Store(), lambda x, w: convolution.convolve(x, w, None, 1, 1))
+    for tangents in ((torch.ones_like(x), torch.zeros_like(w)), (torch.zeros_like(x), torch.ones_like(w))):
+        with forward_ad.dual_level():
+            found = forward_ad.unpack_dual(call(*map(forward_ad.make_dual, (x, w), tangents)))
+        expected = torch.func.jvp(lambda x, w: F.conv2d(x, w, padding=1), (x, w), tangents)
+        torch.testing.assert_close((found.primal, found.tangent), expected)
 
 
 def test_what_other_forms_cannot_do_is_left_to_torch(always) -> None:

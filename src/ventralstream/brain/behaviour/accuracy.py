@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.stats import binomtest
 
+from ventralstream.arguments import whole
+from ventralstream.arrays import as_column, as_floats, distinct
 from ventralstream.errors import VentralError
 
 Floats = NDArray[np.float64]
@@ -49,7 +51,7 @@ def accuracy_curve(
     *,
     x_name: str,
     subject: ArrayLike | None = None,
-    bootstraps: int = 1000,
+    resamples: int = 1000,
     seed: int = 0,
 ) -> AccuracyCurve:
     """Accuracy at each value of `x`, with 95 % intervals.
@@ -60,12 +62,14 @@ def accuracy_curve(
         x_name: What that is, with its unit.
         subject: Who answered, [trial]. With it the intervals are percentiles of a bootstrap over subjects, since a
             subject's trials are not independent; without it they are Wilson's, of independent trials.
-        bootstraps: How many resamplings.
+        resamples: How many resamplings.
         seed: Of the resampling.
     """
-    c, at = np.asarray(correct, dtype=np.float64), np.asarray(x, dtype=np.float64)
+    c, at = _answers(correct), as_floats(x, x_name).astype(np.float64)
     if c.shape != at.shape or c.ndim != 1:
         raise VentralError(f"accuracy takes one answer and one {x_name} a trial; got {c.shape} and {at.shape}")
+    if unknown_ := int(np.isnan(at).sum()):
+        raise VentralError(f"{unknown_} of {len(at)} trials have no {x_name} (NaN); leave them out")
     answered = np.isfinite(c)
     if not answered.any():
         raise VentralError("accuracy needs at least one answered trial; got none")
@@ -74,20 +78,34 @@ def accuracy_curve(
     n = np.bincount(index, minlength=len(points))
     accuracy = right / n
     if subject is None:
-        z = float(norm.ppf(0.975))
-        centre = (accuracy + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z * np.sqrt(accuracy * (1 - accuracy) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-        return AccuracyCurve(points, accuracy, centre - half, centre + half, n, x_name, "Wilson, 95 %")
-    who, row = np.unique(np.asarray(subject)[answered], return_inverse=True)
+        bounds = [wilson_interval(int(k), int(of)) for k, of in zip(right, n, strict=True)]
+        low, high = np.array(bounds).T
+        return AccuracyCurve(points, accuracy, low, high, n, x_name, "Wilson, 95 %")
+    who, row = distinct(as_column(subject)[answered], "trials have no subject")
     rights, ns = np.zeros((2, len(who), len(points)))
     np.add.at(rights, (row, index), c[answered])
     np.add.at(ns, (row, index), 1)
-    weights = np.random.default_rng(seed).multinomial(len(who), np.full(len(who), 1 / len(who)), size=bootstraps)
+    resamples = whole("resamples", resamples, 1)
+    weights = np.random.default_rng(seed).multinomial(len(who), np.full(len(who), 1 / len(who)), size=resamples)
     with np.errstate(invalid="ignore"):
         resampled = (weights @ rights) / (weights @ ns)
     low, high = np.nanpercentile(resampled, [2.5, 97.5], axis=0)
-    how = f"95 % of {bootstraps} resamplings of {len(who)} subjects (seed {seed})"
+    how = f"95 % of {resamples} resamplings of {len(who)} subjects (seed {seed})"
     return AccuracyCurve(points, accuracy, low, high, n, x_name, how)
+
+
+def wilson_interval(right: int, of: int) -> tuple[float, float]:
+    """The 95 % interval of a share, of independent answers (Wilson 1927, as SciPy has it)."""
+    low, high = binomtest(right, of).proportion_ci(0.95, "wilson")
+    return float(low), float(high)
+
+
+def _answers(correct: ArrayLike) -> Floats:
+    """Answers as 1, 0, or NaN where there is none."""
+    answers = as_floats(correct, "answers").astype(np.float64)
+    if not (np.isin(answers, (0, 1)) | np.isnan(answers)).all():
+        raise VentralError("answers are 1 (right), 0 (wrong) or NaN (none); got other numbers")
+    return answers
 
 
 def accuracy_by_difficulty(
@@ -108,9 +126,11 @@ def accuracy_by_difficulty(
         subject: As for `accuracy_curve`.
         seed: As there.
     """
-    c, d = np.asarray(correct, dtype=np.float64), np.asarray(difficulty, dtype=np.float64)
+    c, d = _answers(correct), as_floats(difficulty, "difficulty").astype(np.float64)
     if c.shape != d.shape:
         raise VentralError(f"accuracy by difficulty takes one difficulty an answer; got {d.shape} for {c.shape}")
+    if unknown_ := int(np.isnan(d).sum()):
+        raise VentralError(f"{unknown_} of {len(d)} trials have no difficulty (NaN); leave them out")
     if isinstance(bins, int):
         edges = np.unique(np.quantile(d, np.linspace(0, 1, bins + 1)))
     else:
@@ -122,5 +142,5 @@ def accuracy_by_difficulty(
     centre = np.full(len(edges) - 1, np.nan)
     for b in np.unique(which[inside]):
         centre[b] = d[inside & (which == b)].mean()
-    who = None if subject is None else np.asarray(subject)[inside]
+    who = None if subject is None else as_column(subject)[inside]
     return accuracy_curve(c[inside], centre[which[inside]], x_name="difficulty", subject=who, seed=seed)

@@ -1,4 +1,4 @@
-"""The softmax classifier that asks features for objects: of behaviour (behavior.py) and of solution times (ost.py)."""
+"""The softmax classifier that asks features for objects, in signatures.py and ost.py."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
+from sklearn.preprocessing import StandardScaler
 
-from ventralstream.brain.arrays import coordinate
+from ventralstream.arrays import as_floats, distinct
+from ventralstream.assembly import in_order, names_of
 from ventralstream.errors import VentralError
 
 Floats = NDArray[np.float64]
@@ -37,7 +39,7 @@ class Decoder:
 
     def probabilities(self, features: ArrayLike) -> Floats:
         """The probability of each class: [image, feature] to [image, class]."""
-        z = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
+        z = (as_floats(features, "features") - self.mean) / self.scale
         result: Floats = softmax(z @ self.weights + self.bias, axis=1)
         return result
 
@@ -57,8 +59,8 @@ def fit_decoder(features: ArrayLike, labels: ArrayLike, *, l2: float, penalise_b
     Raises:
         VentralError: When a feature is NaN, lengths differ or there are fewer than two labels.
     """
-    x = np.asarray(features, dtype=np.float64)
-    classes, y = np.unique(np.asarray(labels), return_inverse=True)
+    x = as_floats(features, "features").astype(np.float64)
+    classes, y = distinct(labels, "images have no label")
     if x.ndim != 2 or len(x) != len(y):
         raise VentralError(f"a decoder takes features [image, feature] and one label an image; got {x.shape}, {len(y)}")
     if len(classes) < 2:
@@ -97,13 +99,8 @@ def fit_decoder(features: ArrayLike, labels: ArrayLike, *, l2: float, penalise_b
 
 def standardisation(features: Floats) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column of [image, feature]; 1 for a deviation that is only rounding."""
-    mean = features.mean(0)
-    scale = features.std(0)
-    # Same idea as scikit-learn's StandardScaler: a constant feature must not become amplified rounding noise.
-    eps = np.finfo(np.float64).eps
-    n = len(features)
-    scale[scale**2 <= n * eps * scale**2 + (n * mean * eps) ** 2] = 1.0
-    return mean, scale
+    scaler = StandardScaler().fit(features)
+    return scaler.mean_, scaler.scale_
 
 
 def choice_probabilities(
@@ -124,20 +121,20 @@ def choice_probabilities(
         Probabilities [presentation, choice], with the coordinates of `test`'s presentations; `truth` is `test`'s
         label where it has one.
     """
-    for what, features in (("train", train), ("test", test)):
-        if set(features.dims) != {"presentation", "neuroid"}:
-            raise VentralError(f"the {what} features must be [presentation, neuroid]; got {list(features.dims)}")
+    train = in_order(train, "presentation", "neuroid", what="a decoder (for training)")
+    test = in_order(test, "presentation", "neuroid", what="a decoder (for testing)")
     if train.sizes["neuroid"] != test.sizes["neuroid"]:
         sizes = train.sizes["neuroid"], test.sizes["neuroid"]
         raise VentralError(f"train and test features must be of the same neuroids; got {sizes[0]} and {sizes[1]}")
-    labels = coordinate(train, label)
-    x = train.transpose("presentation", "neuroid").values
+    labels = names_of(train, label)
+    x = train.values
     decoder = fit_decoder(x, labels, l2=1 / (c * len(x)))
-    values = decoder.probabilities(test.transpose("presentation", "neuroid").values)
+    values = decoder.probabilities(test.values)
     coords: dict[str, Any] = {
-        str(n): ("presentation", v.values) for n, v in test.coords.items() if v.dims == ("presentation",)
+        str(n): ("presentation", v.values)
+        for n, v in test.coords.items()
+        if v.dims == ("presentation",) and n not in ("presentation", "choice")  # dimensions of the result
     }
-    coords.pop("presentation", None)
-    if label in coords:
-        coords["truth"] = coords[label]
+    if label in test.coords:
+        coords["truth"] = ("presentation", names_of(test, label))
     return xr.DataArray(values, dims=("presentation", "choice"), coords={**coords, "choice": decoder.classes})

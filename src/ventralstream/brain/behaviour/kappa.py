@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
+from sklearn.metrics import cohen_kappa_score
 
-from ventralstream.brain.arrays import coordinate, mean_of_defined
+from ventralstream.arrays import as_floats, as_keys, as_text
+from ventralstream.assembly import in_order, names_of
+from ventralstream.brain.correlation import mean_of_defined
 from ventralstream.brain.score import Score
 from ventralstream.errors import VentralError
 
@@ -27,13 +30,14 @@ def cohens_kappa(correct: ArrayLike, other: ArrayLike) -> float:
     Returns:
         kappa; NaN where both are always right or both always wrong (nothing to agree on).
     """
-    a, b = np.asarray(correct, dtype=np.float64), np.asarray(other, dtype=np.float64)
+    a, b = (as_floats(x, "answers").astype(np.float64) for x in (correct, other))
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise VentralError(f"error consistency takes two rows of the same length; got {a.shape} and {b.shape}")
     if not (np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all()):
         raise VentralError("error consistency takes 0 (wrong) and 1 (right), and no missing answers")
-    expected = a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean())
-    return float("nan") if expected >= 1 else float(((a == b).mean() - expected) / (1 - expected))
+    if len(np.unique(np.concatenate([a, b]))) < 2:
+        return float("nan")
+    return float(cohen_kappa_score(a, b))
 
 
 def error_consistency(model: xr.DataArray, people: xr.DataArray) -> Score:
@@ -48,6 +52,7 @@ def error_consistency(model: xr.DataArray, people: xr.DataArray) -> Score:
         it); ceiling: the same among pairs of subjects, None with only one; per_neuroid: one kappa a subject, sorted.
         The value is not divided by the ceiling.
     """
+    model, people = (in_order(a, "presentation", what="error consistency") for a in (model, people))
     answers = _by_subject(people)
     of_model = _correct_by_image(model, "the model")
     table: dict[str, list[float]] = {}
@@ -91,9 +96,9 @@ def error_consistency(model: xr.DataArray, people: xr.DataArray) -> Score:
 
 def _correct_by_image(answers: xr.DataArray, whose: str) -> dict[tuple[Any, Any], bool]:
     """Whether each (condition, image) was answered rightly; condition None where there are none."""
-    images = coordinate(answers, "stimulus_id").tolist()
-    conditions = answers["condition"].values.tolist() if "condition" in answers.coords else [None] * len(images)
-    right = answers.values.astype(str) == coordinate(answers, "truth").astype(str)
+    images = names_of(answers, "stimulus_id").tolist()
+    conditions = names_of(answers, "condition").tolist() if "condition" in answers.coords else [None] * len(images)
+    right = as_keys(as_text(answers.values)) == names_of(answers, "truth")  # no answer is a wrong one
     table = dict(zip(zip(conditions, images, strict=True), right.tolist(), strict=True))
     if len(table) < len(images):
         raise VentralError(f"{whose} answers {len(images) - len(table)} images more than once; once each is expected")
@@ -102,7 +107,7 @@ def _correct_by_image(answers: xr.DataArray, whose: str) -> dict[tuple[Any, Any]
 
 def _by_subject(people: xr.DataArray) -> dict[str, dict[Any, tuple[list[Any], list[bool]]]]:
     """Per subject and condition: the images and whether each was answered rightly."""
-    subjects = coordinate(people, "subject").astype(str)
+    subjects = names_of(people, "subject")
     result: dict[str, dict[Any, tuple[list[Any], list[bool]]]] = {}
     for subject in np.unique(subjects):
         rows = people.isel(presentation=np.flatnonzero(subjects == subject))

@@ -15,7 +15,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ventralstream.brain.arrays import coordinate
+from ventralstream.arrays import as_column, as_names
+from ventralstream.assembly import coordinate, in_order, numbers_of
 from ventralstream.brain.behaviour.accuracy import AccuracyCurve, accuracy_curve
 from ventralstream.brain.correlation import pearson
 from ventralstream.errors import VentralError
@@ -76,13 +77,13 @@ def trials_under_masking(
     Returns:
         0 or 1, [presentation], with `stimulus_id`, `soa_ms` (as asked for), `shown_soa_ms` (in whole steps), `masked`.
     """
-    right_class = np.asarray(truth)
-    names = np.arange(len(right_class)).astype(str) if stimulus_id is None else np.asarray(stimulus_id)
+    right_class = as_column(truth)
+    names = np.arange(len(right_class)).astype(str) if stimulus_id is None else as_names(stimulus_id)
     rows: dict[str, list[NDArray[Any]]] = {k: [] for k in ("right", "stimulus_id", "soa_ms", "shown_soa_ms", "masked")}
     for soa_ms in soas_ms:
         on, gap = soa_steps(soa_ms, dt_ms, image_ms)
         for masked in (False, True):
-            answers = np.asarray(answer(on, gap, masked))
+            answers = as_column(answer(on, gap, masked))
             if answers.shape != right_class.shape:
                 raise VentralError(f"expected one answer for each of {len(right_class)} images; got {answers.shape}")
             rows["right"].append((answers == right_class).astype(np.float64))
@@ -128,8 +129,9 @@ def masking_curves(
         subject: The coordinate of who answered; intervals are over subjects then, else of independent trials.
         seed: Of the resampling of subjects.
     """
-    asynchrony = coordinate(trials, soa).astype(np.float64)
-    there = coordinate(trials, masked).astype(bool)
+    trials = in_order(trials, "presentation", what="masking curves")
+    asynchrony = numbers_of(trials, soa)
+    there = numbers_of(trials, masked).astype(bool)
     if not there.any() or there.all():
         raise VentralError(f"masking curves need trials with and without a mask; '{masked}' is the same for all")
     who = coordinate(trials, subject) if subject else None

@@ -1,6 +1,6 @@
 """Object solution times (Kar et al. 2019): when features first tell an image's object as well as the monkey does.
 
-A decoder of its own for each time bin gives each held-out image an I1 (behavior.py). The image is solved when I1
+A decoder of its own for each time bin gives each held-out image an I1 (signatures.py). The image is solved when I1
 reaches the monkey's own I1 for it; the moment is interpolated between that bin and one before it. A model is scored by
 how well it ranks images as monkey IT does (papers.md A.9, B.6). Features, or recordings, are
 `[presentation, neuroid, time_bin]`; the monkey's times are `[presentation]` in ms with coordinates `stimulus_id` and
@@ -17,7 +17,9 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import spearmanr
 
-from ventralstream.brain.arrays import coordinate
+from ventralstream.arguments import whole
+from ventralstream.arrays import as_column, as_floats
+from ventralstream.assembly import DIMS, coordinate, in_order, names_of, numbers_of
 from ventralstream.brain.behaviour.decoder import Decoder, fit_decoder, standardisation
 from ventralstream.brain.behaviour.signatures import matrix_of_probabilities, signature
 from ventralstream.brain.correlation import mean_and_error
@@ -51,7 +53,7 @@ def solution_times(i1: ArrayLike, thresholds: ArrayLike, times_ms: ArrayLike, ru
     """
     if rule not in ("published", "adjacent"):
         raise unknown("rule", rule, ["published", "adjacent"])
-    y, threshold, t = (np.asarray(a, dtype=np.float64) for a in (i1, thresholds, times_ms))
+    y, threshold, t = (as_floats(a).astype(np.float64) for a in (i1, thresholds, times_ms))
     if y.shape != (len(threshold), len(t)):
         raise VentralError(f"I1 must be [image, bin], {(len(threshold), len(t))}; got {y.shape}")
     if (np.diff(t) <= 0).any():
@@ -85,9 +87,9 @@ def i1_over_time(
     """
     if fit not in ("optimum", "adam"):
         raise unknown("fit", fit, ["optimum", "adam"])
-    dims = ("presentation", "neuroid", "time_bin")
-    x, z = train.transpose(*dims).values, test.transpose(*dims).values
-    labels, truth = coordinate(train, label), coordinate(test, label)
+    train, test = (in_order(a, *DIMS, what="I1 over time") for a in (train, test))
+    x, z = train.values, test.values
+    labels, truth = names_of(train, label), names_of(test, label)
     ids = np.arange(len(truth))  # rows, so that images may share a name
     columns = []
     for b in range(x.shape[2]):
@@ -102,7 +104,7 @@ def i1_over_time(
         )
         columns.append(signature(matrix_of_probabilities(probabilities), "I1").values)
     coords: dict[str, Any] = {"stimulus_id": ("presentation", coordinate(test, "stimulus_id"))}
-    coords["time_bin_start"] = ("time_bin", coordinate(test, "time_bin_start"))
+    coords["time_bin_start"] = ("time_bin", numbers_of(test, "time_bin_start"))
     return xr.DataArray(np.stack(columns, 1), dims=("presentation", "time_bin"), coords=coords)
 
 
@@ -132,11 +134,10 @@ def object_solution_times(
         [split, presentation] in ms, images as in `monkey`; NaN where an image is not held out or not solved. The
         coordinate `held_out` [split, presentation] tells the two apart.
     """
-    if set(features.dims) != {"presentation", "neuroid", "time_bin"}:
-        raise VentralError(f"solution times take [presentation, neuroid, time_bin]; got {list(features.dims)}")
+    features, monkey = _in_order(features, monkey)
     features = _aligned(features, monkey)
-    features = features.isel(time_bin=np.argsort(coordinate(features, "time_bin_start"), kind="stable"))
-    thresholds = np.asarray(coordinate(monkey, "i1"), dtype=np.float64)
+    features = features.isel(time_bin=np.argsort(numbers_of(features, "time_bin_start"), kind="stable"))
+    thresholds = as_floats(coordinate(monkey, "i1"), "the values of 'i1'").astype(np.float64)
     times = np.full((splits, len(thresholds)), np.nan)
     held_out = np.zeros(times.shape, dtype=bool)
     for split, (train, test) in enumerate(train_test_splits(len(thresholds), splits, seed=seed)):
@@ -185,14 +186,16 @@ def ost_consistency(
         value and raw: the mean over splits of Spearman's correlation, over the held-out images that both solve.
         Uncorrected: Kar et al. give .79 as the ceiling of their data. NaN for a model that does not change over time.
     """
+    splits = whole("splits", splits, 1)
     formula = f"Spearman of solution times ({rule} rule), mean over splits"
-    values = features.transpose("time_bin", ...).values
+    features, monkey = _in_order(features, monkey)
+    values = np.moveaxis(features.values, 2, 0)
     n = {"stimuli": monkey.sizes["presentation"], "splits": splits, "time_bins": features.sizes["time_bin"]}
     if (values == values[:1]).all():
         reason = "the features are the same in all time bins: nothing is solved earlier or later"
         return Score(value=float("nan"), raw=float("nan"), formula=formula, n=n, seed=seed, reason=reason)
     times = object_solution_times(features, monkey, label=label, rule=rule, fit=fit, splits=splits, seed=seed)
-    target = np.asarray(monkey.values, dtype=np.float64)
+    target = as_floats(monkey.values, "solution times").astype(np.float64)
     both = np.isfinite(times.values) & np.isfinite(target)
     per_split = np.array([_spearman(row[ok], target[ok]) for row, ok in zip(times.values, both, strict=True)])
     undefined = int(np.isnan(per_split).sum())
@@ -230,8 +233,8 @@ def fit_decoder_adam(features: ArrayLike, labels: ArrayLike, *, epochs: int = 40
         epochs: The most.
         seed: Of the start and of the batches; the published start is TensorFlow's own and cannot be had exactly.
     """
-    x = np.asarray(features, dtype=np.float64)
-    labels = np.asarray(labels)
+    x = as_floats(features, "features").astype(np.float64)
+    labels = as_column(labels)
     classes = list(dict.fromkeys(labels.tolist()))  # in the order they come
     mean, scale = standardisation(x)
     z = torch.from_numpy((x - mean) / scale).float()
@@ -262,10 +265,15 @@ def fit_decoder_adam(features: ArrayLike, labels: ArrayLike, *, epochs: int = 40
     return Decoder(mean, scale, w, b, np.asarray(classes))
 
 
+def _in_order(features: xr.DataArray, monkey: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    what = "a comparison of solution times"
+    return in_order(features, *DIMS, what=what), in_order(monkey, "presentation", what=f"{what} (of the monkey)")
+
+
 def _aligned(features: xr.DataArray, monkey: xr.DataArray) -> xr.DataArray:
     """The features in the order of the monkey's images."""
-    row = {image: i for i, image in reversed(list(enumerate(coordinate(features, "stimulus_id").tolist())))}
-    images = coordinate(monkey, "stimulus_id").tolist()
+    row = {image: i for i, image in reversed(list(enumerate(names_of(features, "stimulus_id").tolist())))}
+    images = names_of(monkey, "stimulus_id").tolist()
     missing = [image for image in images if image not in row]
     if missing:
         raise VentralError(f"the features lack {len(missing)} of the monkey's images, e.g. '{missing[0]}'")

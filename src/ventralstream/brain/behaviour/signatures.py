@@ -1,6 +1,6 @@
 """Behaviour: image-level signatures (I1, I2 and their normalised forms), and Brain-Score's mean of its parts.
 
-Rajalingham et al. 2018 describe how well an image is told from each other object by a d'. Papers A and B use it in the
+Rajalingham et al. 2018 describe how well an image is told from each other object by a d'. Here it has the
 form of papers.md B.5, which is also Brain-Score's: equal arrays give equal numbers here. A response matrix is
 `[presentation, choice]`: the probability of answering `choice` where the image's own object (coordinate `truth`) was
 the alternative; NaN where the choice is the truth. Trials are `[presentation]`, one answer a trial, with coordinates
@@ -17,8 +17,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from ventralstream.brain.arrays import coordinate, mean_of_defined
-from ventralstream.brain.correlation import mean_and_error, pearson
+from ventralstream.arguments import whole
+from ventralstream.arrays import as_keys, as_names
+from ventralstream.assembly import in_order, names_of
+from ventralstream.brain.correlation import mean_and_error, mean_of_defined, pearson
 from ventralstream.brain.score import Score
 from ventralstream.errors import VentralError, unknown
 
@@ -37,14 +39,14 @@ def matrix_of_probabilities(probabilities: xr.DataArray) -> xr.DataArray:
     Returns:
         [presentation, choice] in the order given; NaN where the choice is the truth.
     """
-    probabilities = probabilities.transpose("presentation", "choice")
+    probabilities = in_order(probabilities, "presentation", "choice", what="a response matrix")
     truth, own = _own_column(probabilities)
     p = np.asarray(probabilities.values, dtype=np.float64)
     of_truth = p[np.arange(len(p)), own][:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         matrix = p / (p + of_truth)
     matrix[np.arange(len(p)), own] = np.nan
-    return _matrix(matrix, coordinate(probabilities, "stimulus_id"), truth, probabilities["choice"].values)
+    return _matrix(matrix, names_of(probabilities, "stimulus_id"), truth, names_of(probabilities, "choice"))
 
 
 def matrix_of_trials(trials: xr.DataArray) -> xr.DataArray:
@@ -56,10 +58,11 @@ def matrix_of_trials(trials: xr.DataArray) -> xr.DataArray:
     Returns:
         [presentation, choice], images and objects sorted; NaN where the choice is the truth or was never offered.
     """
-    answers = np.asarray(trials.values).astype(str)
-    sample, distractor = (coordinate(trials, c).astype(str) for c in ("sample_obj", "dist_obj"))
-    images, first, image = np.unique(coordinate(trials, "stimulus_id"), return_index=True, return_inverse=True)
-    truth = coordinate(trials, "truth").astype(str)[first]
+    trials = in_order(trials, "presentation", what="a response matrix of trials")
+    answers = as_keys(as_names(trials.values, "trials have no answer"))
+    sample, distractor = (names_of(trials, c) for c in ("sample_obj", "dist_obj"))
+    images, first, image = np.unique(names_of(trials, "stimulus_id"), return_index=True, return_inverse=True)
+    truth = names_of(trials, "truth")[first]
     objects = np.unique(np.concatenate([answers, truth, distractor]))
     chosen, offered = np.zeros((2, len(images), len(objects)))
     np.add.at(chosen, (image, np.searchsorted(objects, answers)), 1)
@@ -88,9 +91,9 @@ def d_prime(matrix: xr.DataArray, *, clip: float = 5.0) -> xr.DataArray:
         [presentation, choice]; NaN where the matrix is, where no image of the choice is there, and where hit and
         false alarms are both certain (infinity less infinity).
     """
-    matrix = matrix.transpose("presentation", "choice")
+    matrix = in_order(matrix, "presentation", "choice", what="d'")
     truth, own = _own_column(matrix)
-    per_object = np.stack([mean_of_defined(matrix.values[truth == choice], 0) for choice in matrix["choice"].values])
+    per_object = np.stack([mean_of_defined(matrix.values[truth == choice], 0) for choice in names_of(matrix, "choice")])
     with np.errstate(invalid="ignore"):
         values = ndtri(1 - matrix.values) - ndtri(per_object.T[own])
     return matrix.copy(data=np.clip(values, -clip, clip))
@@ -112,7 +115,7 @@ def signature(matrix: xr.DataArray, name: Signature = "I2n", *, clip: float = 5.
         raise unknown("signature", name, ["I1", "I1n", "I2", "I2n"])
     result = d_prime(matrix, clip=clip)
     if name.endswith("n"):
-        truth = coordinate(result, "truth").astype(str)
+        truth = names_of(result, "truth")
         values = result.values.copy()
         for each in np.unique(truth):
             values[truth == each] -= mean_of_defined(values[truth == each], 0)
@@ -129,7 +132,7 @@ def correlate(one: xr.DataArray, other: xr.DataArray) -> tuple[float, int]:
         r (NaN with fewer than two values or without variance) and how many values it rests on.
     """
     for what in ("stimulus_id", "choice")[: one.ndim]:
-        a, b = np.asarray(one[what].values), np.asarray(other[what].values)
+        a, b = names_of(one, what), names_of(other, what)
         if len(np.unique(a)) < len(a) or len(np.unique(b)) < len(b):
             raise VentralError(f"a signature has each {what} once; got some more than once")
         _, rows, other_rows = np.intersect1d(a, b, return_indices=True)
@@ -140,29 +143,29 @@ def correlate(one: xr.DataArray, other: xr.DataArray) -> tuple[float, int]:
     return (float(pearson(x, y)) if count else float("nan")), count
 
 
-def behavioral_ceiling(trials: xr.DataArray, name: Signature = "I2n", *, repetitions: int = 2, seed: int = 0) -> Score:
+def behavioural_ceiling(trials: xr.DataArray, name: Signature = "I2n", *, halvings: int = 2, seed: int = 0) -> Score:
     """How well people agree with themselves: Pearson's r between the signatures of two random halves of the trials.
 
     Args:
         trials: As for `matrix_of_trials`.
         name: The signature.
-        repetitions: How many times the trials are halved (Brain-Score: 2).
+        halvings: How many times the trials are halved (Brain-Score: 2).
         seed: Of the halving (Brain-Score: 0).
 
     Returns:
-        The mean over repetitions, not corrected for the halves' length (as published).
+        The mean over halvings, not corrected for the halves' length (as published).
     """
     rs = np.array(
         [
             correlate(*(signature(matrix_of_trials(half), name) for half in pair))[0]
-            for pair in _halves(trials, repetitions, seed)
+            for pair in _halves(trials, halvings, seed)
         ]
     )
     return Score(
         value=float(rs.mean()),
         raw=float(rs.mean()),
         formula=f"{name}: Pearson's r between halves of the trials",
-        n={"trials": trials.sizes["presentation"], "splits": repetitions},
+        n={"trials": trials.sizes["presentation"], "halvings": halvings},
         seed=seed,
         error=float(mean_and_error(rs)[1]),
         per_split=rs,
@@ -170,12 +173,12 @@ def behavioral_ceiling(trials: xr.DataArray, name: Signature = "I2n", *, repetit
     )
 
 
-def behavioral_consistency(
+def behavioural_consistency(
     probabilities: xr.DataArray,
     trials: xr.DataArray,
     name: Signature = "I2n",
     *,
-    repetitions: int = 2,
+    halvings: int = 2,
     seed: int = 0,
 ) -> Score:
     """How well a model's signature agrees with people's: Brain-Score's Rajalingham 2018 score (papers.md B.5).
@@ -184,29 +187,31 @@ def behavioral_consistency(
         probabilities: The model's [presentation, choice], e.g. of `choice_probabilities`.
         trials: People's, as for `matrix_of_trials`, of the same images.
         name: The signature.
-        repetitions: How many times the trials are halved.
+        halvings: How many times the trials are halved.
         seed: Of the halving.
 
     Returns:
-        raw: mean over repetitions of Pearson's r between the model and the first half of people's trials; ceiling: of
-        r between the halves; value: mean of r / sqrt(ceiling), each repetition with its own.
+        raw: mean over halvings of Pearson's r between the model and the first half of people's trials; ceiling: of
+        r between the halves; value: mean of r / sqrt(ceiling), each halving with its own.
     """
-    images = coordinate(probabilities, "stimulus_id").tolist()
-    truth_of = dict(zip(coordinate(trials, "stimulus_id").tolist(), coordinate(trials, "truth").tolist(), strict=True))
+    probabilities = in_order(probabilities, "presentation", "choice", what="behavioural consistency")
+    trials = in_order(trials, "presentation", what="behavioural consistency (of people)")
+    images = names_of(probabilities, "stimulus_id").tolist()
+    truth_of = dict(zip(names_of(trials, "stimulus_id").tolist(), names_of(trials, "truth").tolist(), strict=True))
     odd = sorted(map(str, set(images) ^ set(truth_of)))
     if odd:
         raise VentralError(f"the model and the trials differ in {len(odd)} images, e.g. '{odd[0]}'; expected the same")
     probabilities = probabilities.assign_coords(truth=("presentation", [truth_of[image] for image in images]))
     model = signature(matrix_of_probabilities(probabilities), name)
     raw, ceilings, counts = [], [], []
-    for half, rest in _halves(trials, repetitions, seed):
+    for half, rest in _halves(trials, halvings, seed):
         people, others = signature(matrix_of_trials(half), name), signature(matrix_of_trials(rest), name)
         r, count = correlate(model, people)
         raw.append(r)
         counts.append(count)
         ceilings.append(correlate(people, others)[0])
     rs, tops = np.array(raw), np.array(ceilings)
-    corrected = np.full(repetitions, np.nan)
+    corrected = np.full(halvings, np.nan)
     corrected[tops > 0] = rs[tops > 0] / np.sqrt(tops[tops > 0])
     reason = ""
     if not (tops > 0).all():
@@ -217,12 +222,12 @@ def behavioral_consistency(
         value=float(corrected.mean()),
         raw=float(rs.mean()),
         ceiling=float(tops.mean()),
-        formula=f"{name}: r / sqrt(r between halves of the trials), per repetition",
+        formula=f"{name}: r / sqrt(r between halves of the trials), per halving",
         n={
             "images": len(images),
             "trials": trials.sizes["presentation"],
             "values": min(counts),
-            "splits": repetitions,
+            "halvings": halvings,
         },
         seed=seed,
         error=float(mean_and_error(corrected)[1]),
@@ -234,22 +239,22 @@ def behavioral_consistency(
 # --- the mean of the parts --------------------------------------------------------------------------------------------
 
 
-def brain_score_2019(*, v4: float, it: float, behavior: float, ost: float) -> float:
-    """Brain-Score as paper B has it: the plain mean of its four parts, all of them raw (papers.md B.3).
+def brain_score_2019(*, v4: float, it: float, behaviour: float, ost: float) -> float:
+    """Brain-Score as in Kubilius, Schrimpf et al. 2019: the plain mean of its four raw parts (docs/papers.md B.3).
 
     Args:
         v4: Median Pearson r of V4 predictivity.
         it: That of IT.
-        behavior: The I2n correlation.
-        ost: The correlation of object solution times; NaN (no dynamics) counts as 0, as in the paper.
+        behaviour: The I2n correlation.
+        ost: The correlation of object solution times; NaN (no dynamics) counts as 0, as there.
 
     Raises:
         VentralError: When one of the other parts is NaN: only object solution times have a published zero.
     """
-    undefined = [name for name, part in (("v4", v4), ("it", it), ("behavior", behavior)) if not np.isfinite(part)]
+    undefined = [name for name, part in (("v4", v4), ("it", it), ("behaviour", behaviour)) if not np.isfinite(part)]
     if undefined:
         raise VentralError(f"Brain-Score (2019) needs a number for {', '.join(undefined)}; only ost may be NaN")
-    return (v4 + it + behavior + (ost if np.isfinite(ost) else 0.0)) / 4
+    return (v4 + it + behaviour + (ost if np.isfinite(ost) else 0.0)) / 4
 
 
 def _matrix(values: Floats, images: NDArray[Any], truth: NDArray[Any], choices: NDArray[Any]) -> xr.DataArray:
@@ -259,18 +264,18 @@ def _matrix(values: Floats, images: NDArray[Any], truth: NDArray[Any], choices: 
 
 def _own_column(matrix: xr.DataArray) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Each image's object, and the column of it."""
-    truth = coordinate(matrix, "truth").astype(str)
-    column = {str(choice): i for i, choice in enumerate(matrix["choice"].values)}
+    truth = names_of(matrix, "truth")
+    column = {str(choice): i for i, choice in enumerate(names_of(matrix, "choice"))}
     for each in np.unique(truth):
         if each not in column:
             raise unknown("object", each, column, ": it is the truth of an image but not among the choices")
     return truth, np.array([column[each] for each in truth], dtype=np.intp)
 
 
-def _halves(trials: xr.DataArray, repetitions: int, seed: int) -> Iterator[tuple[xr.DataArray, xr.DataArray]]:
+def _halves(trials: xr.DataArray, halvings: int, seed: int) -> Iterator[tuple[xr.DataArray, xr.DataArray]]:
     """Random halves of the trials; the legacy generator, because the published halves are its."""
-    random = np.random.RandomState(seed)
-    for _ in range(repetitions):
+    random = np.random.RandomState(whole("seed", seed, 0))
+    for _ in range(whole("halvings", halvings, 1)):
         order = list(range(trials.sizes["presentation"]))
         random.shuffle(order)
         half = len(order) // 2

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xarray import DataArray
 
-from ventralstream.assembly import check, time_bins_of, with_time_bins
+from ventralstream.assembly import check, span_of, time_bins_of, with_time_bins
 from ventralstream.brain.recordings.presentations import bins_within
 from ventralstream.errors import VentralError, unknown
 
@@ -37,11 +37,14 @@ def align_time(
     """
     if how not in MATCHES:
         raise unknown("way to match steps", how, MATCHES)
-    own = np.array(time_bins_of(check(features))) + delay_ms
+    features = check(features)
+    own = np.array(time_bins_of(features)) + delay_ms
     wanted = time_bins_of(recordings)
     chosen = [_steps(own, start, end, how) for start, end in wanted]
     values = np.stack([features.values[..., i].mean(-1) for i in chosen], axis=-1)
     aligned = with_time_bins(features, values, wanted)
+    if "n_steps" in aligned.coords:  # of the features themselves
+        return aligned
     return aligned.assign_coords(n_steps=("time_bin", np.array([len(i) for i in chosen])))
 
 
@@ -51,7 +54,6 @@ def _steps(own: NDArray[np.float64], start: float, end: float, how: Match) -> ND
     inside = bins_within(own, start, end)
     if not len(inside):
         raise VentralError(
-            f"the model has no step within the time bin {start:g} to {end:g} ms;"
-            f" its steps are {own[0, 0]:g} to {own[0, 1]:g} ms and on to {own[-1, 1]:g} ms"
+            f"the model has no step within the time bin {start:g} to {end:g} ms; its steps are {span_of(own)}"
         )
     return inside

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ventralstream.arrays import as_floats
 from ventralstream.device import choose_device
 from ventralstream.errors import VentralError
 
@@ -160,6 +160,6 @@ def as_tensor(values: Any) -> Tensor:
     if isinstance(values, Tensor):
         tensor = values
     else:
-        array = np.asarray(values)
+        array = as_floats(values, "features and targets")
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
     return tensor if tensor.is_floating_point() else tensor.to(torch.float64)

@@ -11,14 +11,14 @@ import torch
 import xarray as xr
 from xarray import DataArray, Dataset
 
-from ventralstream.assembly import check, time_bins_of
-from ventralstream.brain.correlation import mean_and_error, median, pearson
+from ventralstream.assembly import check, names_of, time_bins_of
+from ventralstream.brain.correlation import mean_and_error, mean_of_defined, median, pearson
 from ventralstream.brain.mapping.design import Design
 from ventralstream.brain.mapping.linear import Mapping as LinearMapping
 from ventralstream.brain.mapping.linear import as_targets, fit_split
 from ventralstream.brain.mapping.pairing import pair
-from ventralstream.brain.mapping.predictivity import mapping_named, predictivity
-from ventralstream.brain.recordings.reliability import Trials, consistency_over_splits
+from ventralstream.brain.mapping.predictivity import mapping_named, predictivity, unscored
+from ventralstream.brain.recordings.reliability import Trials, consistency_over_halvings
 from ventralstream.brain.score import Score
 from ventralstream.brain.splits import Scheme, TrainTest, halves
 from ventralstream.errors import VentralError
@@ -27,13 +27,13 @@ from ventralstream.errors import VentralError
 def time_courses(models: Mapping[str, DataArray], recordings: DataArray, **options: Any) -> Dataset:
     """Scores several models, or a model and its controls, on the same recordings and splits, time bin by time bin.
 
-    This is paper A's figure (papers.md A.8): a ConvRNN against feedforward and time-decay controls, under the
-    recordings' ceiling.
+    This is the figure of Nayebi et al. 2018 (docs/papers.md A.8): a ConvRNN against feedforward and time-decay
+    controls, under the recordings' ceiling.
 
     Args:
         models: Features by the model's name, each as `predictivity` takes them.
         recordings: Recordings with time bins.
-        options: What else `predictivity` takes, the same for all models. `over_time="shared"` is paper A's test.
+        options: What else `predictivity` takes, the same for all models. `over_time="shared"` is their test.
 
     Returns:
         Variables `value`, `raw`, `error` [model, time_bin], `lower`, `upper` (95 % interval; none without `resamples`)
@@ -41,6 +41,7 @@ def time_courses(models: Mapping[str, DataArray], recordings: DataArray, **optio
     """
     if not models:
         raise VentralError("no model to score; expected features by the model's name")
+    recordings = check(recordings)
     time_bins_of(recordings)  # refuses recordings that are not resolved in time
     scores = {name: predictivity(features, recordings, **options) for name, features in models.items()}
     first = next(iter(scores.values()))
@@ -48,9 +49,14 @@ def time_courses(models: Mapping[str, DataArray], recordings: DataArray, **optio
     if first.interval is not None:
         intervals = [DataArray(s.interval) for s in scores.values()]
         columns |= {"lower": [i[0] for i in intervals], "upper": [i[1] for i in intervals]}
+    taken = {"model", "bound", "ceiling", *columns}  # a coordinate of the recordings may have any name
+    columns = {
+        k: [p.drop_vars([n for n in p.coords if n in taken]) for p in map(DataArray, v)] for k, v in columns.items()
+    }
     variables = {name: xr.concat(parts, "model", coords="minimal") for name, parts in columns.items()}
+    ceiling = DataArray(first.ceiling)
     return Dataset(
-        variables | {"ceiling": first.ceiling},
+        variables | {"ceiling": ceiling.drop_vars([n for n in ceiling.coords if n in taken])},
         coords={"model": list(scores)},
         attrs={"formula": first.formula, "seed": first.seed, **first.n}
         | {f"reason: {name}": s.reason for name, s in scores.items() if s.reason},
@@ -67,7 +73,7 @@ def generalisation_over_time(
     train_size: float = 0.9,
     stratify: str | None = None,
     seed: int = 1,
-    half_splits: int = 10,
+    halvings: int = 10,
     device: str | torch.device | None = None,
 ) -> Dataset:
     """Trains a map at each time bin and tests it at each other one.
@@ -79,7 +85,7 @@ def generalisation_over_time(
     Args:
         features: As in `predictivity`.
         recordings: Recordings with time bins.
-        mapping: As in `predictivity`, and so are `splits`, `scheme`, `train_size`, `stratify`, `seed`, `half_splits`
+        mapping: As in `predictivity`, and so are `splits`, `scheme`, `train_size`, `stratify`, `seed`, `halvings`
             and `device`.
 
     Returns:
@@ -87,6 +93,7 @@ def generalisation_over_time(
         [train_bin, test_bin], and `ceiling` [test_bin], the internal consistency at the test bin (NaN with one
         repetition only); coordinates `train_bin_start`, `train_bin_end`, `test_bin_start`, `test_bin_end` in ms.
     """
+    recordings = check(recordings)
     time_bins_of(recordings)
     fit, data = mapping_named(mapping), pair(features, recordings)
     chosen = data.splits(splits, scheme, train_size, stratify, seed)
@@ -102,7 +109,7 @@ def generalisation_over_time(
                 predicted = map_.predict(at[tested][test])
                 r[i, trained, tested] = median(pearson(predicted, y[test][..., tested], constant=0.0), 0)
     value, error = mean_and_error(r)
-    reliability = consistency_over_splits(Trials.of(data.recordings), half_splits, seed)
+    reliability = consistency_over_halvings(Trials.of(data.recordings), halvings, seed)
     dims = ("train_bin", "test_bin")
     bins = np.array(time_bins_of(data.mean))
     coords = {f"{d}_{side}": (d, bins[:, k]) for d in dims for k, side in enumerate(("start", "end"))}
@@ -113,7 +120,8 @@ def generalisation_over_time(
 
 def delayed(features: DataArray, lag_ms: float) -> DataArray:
     """Features whose time bins are `lag_ms` later: the hypothesis that neurons follow the model by so much."""
-    if "time_bin" not in check(features).dims:
+    features = check(features)
+    if "time_bin" not in features.dims:
         raise VentralError("features that are the same at all times cannot be delayed; expected time bins")
     shifted = {name: ("time_bin", features[name].values + lag_ms) for name in ("time_bin_start", "time_bin_end")}
     return features.assign_coords(shifted)
@@ -159,7 +167,8 @@ class AreaAssignment:
     Attributes:
         area: The chosen model area.
         score: Its score on the neuroids that had no part in the choice.
-        candidates: The score of each model area on the neuroids that made the choice.
+        candidates: The score of each model area on the neuroids that made the choice; NaN with the reason for one that
+            cannot be scored, e.g. with fewer features than PLS has components.
         chosen_by: Those neuroids' ids.
     """
 
@@ -188,8 +197,9 @@ def assign_areas(
     """
     if not features:
         raise VentralError("no model area to choose from; expected features by area")
-    sizes = check(recordings).sizes["neuroid"]
-    region_of = recordings["region"].values if "region" in recordings.coords else np.full(sizes, "all")
+    recordings = check(recordings)
+    everywhere = np.full(recordings.sizes["neuroid"], "all")
+    region_of = names_of(recordings, "region") if "region" in recordings.coords else everywhere
     found = {}
     for region in dict.fromkeys(region_of.tolist()):
         members = np.flatnonzero(region_of == region)
@@ -197,8 +207,18 @@ def assign_areas(
             raise VentralError(f"region '{region}' has one neuroid; choosing on one half needs at least 2")
         ((first, second),) = halves(len(members), 1, seed)
         choosing, scored = (recordings.isel(neuroid=members[np.sort(half)]) for half in (first, second))
-        candidates = {a: predictivity(f, choosing, seed=seed, **options) for a, f in features.items()}
-        area = max(candidates, key=lambda a: float(np.nanmean(np.asarray(candidates[a].raw))))
+        candidates: dict[str, Score] = {}
+        errors: list[VentralError] = []
+        for area, values in features.items():
+            try:
+                candidates[area] = predictivity(values, choosing, seed=seed, **options)
+            except VentralError as error:
+                errors.append(error)
+                candidates[area] = unscored(error)
+        if len(errors) == len(features):
+            raise errors[0]
+        means = {a: mean_of_defined(np.ravel(np.asarray(s.raw, dtype=float))) for a, s in candidates.items()}
+        area = max(means, key=lambda a: -np.inf if np.isnan(means[a]) else float(means[a]))
         score = predictivity(features[area], scored, seed=seed, **options)
         ids = tuple(choosing["neuroid_id"].values.astype(str).tolist())
         found[str(region)] = AreaAssignment(area, score, candidates, ids)

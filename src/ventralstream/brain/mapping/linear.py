@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ventralstream.arrays import as_floats
 from ventralstream.brain.mapping.design import Design, Split, as_tensor
 from ventralstream.errors import VentralError
 
@@ -31,7 +32,7 @@ class LinearMap:
 
     def predict(self, x: Any) -> Array:
         """Predicts targets [rows, targets] from features [rows, features]."""
-        x = np.asarray(x)
+        x = as_floats(x, "features")
         if x.ndim != 2 or x.shape[1] != len(self.weights):
             raise VentralError(f"features have shape {x.shape}; this map expects [rows, {len(self.weights)}]")
         return np.asarray(x @ self.weights + self.intercept)

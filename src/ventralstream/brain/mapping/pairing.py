@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from xarray import DataArray
 
-from ventralstream.assembly import check, time_bins_of
-from ventralstream.brain.arrays import coordinate
-from ventralstream.brain.recordings.presentations import Exclusions, align, mean_repetitions, usable
+from ventralstream.assembly import check, names_of, span_of, time_bins_of
+from ventralstream.brain.recordings.presentations import Exclusions, align, mean_repetitions, usable_rows
 from ventralstream.brain.splits import Scheme, TrainTest, train_test_splits
 from ventralstream.errors import VentralError
 
@@ -64,8 +63,8 @@ class Paired:
         Raises:
             VentralError: if no such splits can be made, or given ones are not of these stimuli.
         """
-        if isinstance(splits, int):
-            strata = None if stratify is None else coordinate(self.mean, stratify).tolist()
+        if not isinstance(splits, Sequence):
+            strata = None if stratify is None else names_of(self.mean, stratify).tolist()
             made = train_test_splits(self.stimuli, splits, scheme, train_size, strata, seed)
         else:
             made = tuple((np.asarray(train), np.asarray(test)) for train, test in splits)
@@ -86,14 +85,12 @@ def pair(features: DataArray, recordings: DataArray) -> Paired:
     Raises:
         VentralError: for stimuli without features, time bins that the features lack, or no usable neuroid.
     """
+    recordings = check(recordings)
     mean = mean_repetitions(recordings)
-    position = np.arange(mean.sizes["neuroid"])
-    mean, excluded = usable(mean.assign_coords(position=("neuroid", position)))
-    kept = mean["position"].values
-    mean = mean.drop_vars("position")
-    values = _at_bins(align(check(features), mean), mean)
-    same = len(kept) == len(position)
-    return Paired(values, mean, recordings if same else recordings.isel(neuroid=kept), excluded)
+    kept, excluded = usable_rows(mean)
+    if len(kept) < mean.sizes["neuroid"]:
+        mean, recordings = mean.isel(neuroid=kept), recordings.isel(neuroid=kept)
+    return Paired(_at_bins(align(features, mean), mean), mean, recordings, excluded)
 
 
 def _at_bins(features: DataArray, recordings: DataArray) -> NDArray[Any]:
@@ -109,10 +106,13 @@ def _at_bins(features: DataArray, recordings: DataArray) -> NDArray[Any]:
         )
     have, want = (np.round(time_bins_of(a), 6).tolist() for a in (features, recordings))
     index = {tuple(b): i for i, b in enumerate(have)}
+    if len(index) < len(have):
+        twice = next(b for i, b in enumerate(have) if index[tuple(b)] != i)
+        raise VentralError(f"the features have the time bin {twice[0]:g} to {twice[1]:g} ms more than once")
     absent = [b for b in want if tuple(b) not in index]
     if absent:
         raise VentralError(
             f"the features have no time bin {absent[0][0]:g} to {absent[0][1]:g} ms ({len(absent)} of the {len(want)}"
-            f" recorded bins are absent); theirs are {have[0][0]:g} to {have[0][1]:g} ms and on to {have[-1][1]:g} ms"
+            f" recorded bins are absent); theirs are {span_of(have)}"
         )
     return np.asarray(features.values[..., [index[tuple(b)] for b in want]])

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from xarray import DataArray
 
-from ventralstream.brain.arrays import mean_of_defined
-from ventralstream.brain.correlation import Floats, mean_and_error, median, pearson
+from ventralstream.arguments import whole
+from ventralstream.brain.correlation import Floats, mean_and_error, mean_of_defined, median, pearson
 from ventralstream.brain.mapping.design import Design
 from ventralstream.brain.mapping.linear import Mapping, as_targets, held_out
 from ventralstream.brain.mapping.pairing import Paired, pair
@@ -24,7 +24,7 @@ from ventralstream.brain.recordings.reliability import (
     Halves,
     Trials,
     check_minimum,
-    consistency_over_splits,
+    consistency_over_halvings,
     correction_named,
     over_bins,
     spearman_brown,
@@ -50,7 +50,7 @@ def predictivity(
     train_size: float = 0.9,
     stratify: str | None = None,
     seed: int = 1,
-    half_splits: int = 10,
+    halvings: int = 10,
     ceiling: float | None = None,
     min_reliability: float = MIN_RELIABILITY,
     resamples: int = 1000,
@@ -71,9 +71,9 @@ def predictivity(
             stimulus, or do not vary, are left out and counted in `n`.
         mapping: "pls", "ridge" or "ridge_cv", or one with options of its own, e.g. `PLS(components=10)`.
         over_time: "per_bin" fits a map for each time bin; "shared" fits one map on all pairs of stimulus and time bin,
-            so that dynamics must come from the model (paper A, papers.md A.8).
+            so that dynamics must come from the model (Nayebi et al. 2018, papers.md A.8).
         correction: How to correct for the recordings' noise: a name of `CORRECTIONS`. "half_to_half" and
-            "full_to_full" (papers.md A.8) fit 1 + 2 `half_splits` maps where the others fit one, need time and memory
+            "full_to_full" (papers.md A.8) fit 1 + 2 `halvings` maps where the others fit one, need time and memory
             in proportion, and are undefined for neuroids whose maps' predictions are not reliable.
         splits: How many splits, or the splits themselves: pairs of (train, test) indices of the stimuli in the order
             in which they first come in the recordings.
@@ -81,7 +81,7 @@ def predictivity(
         train_size: Fraction of the stimuli to train on.
         stratify: The presentation coordinate whose proportions each split keeps, e.g. "object_name"; None: none.
         seed: Random state of splits, halves and bootstrap.
-        half_splits: How many random halvings of the repetitions, for the ceiling and for papers.md A.8's forms.
+        halvings: How many random halvings of the repetitions, for the ceiling and for papers.md A.8's forms.
         ceiling: A ceiling to use instead of the recordings' own internal consistency, e.g. where the repetitions are
             not at hand; not for papers.md A.8's forms.
         min_reliability: Below this reliability there is no correction but NaN with the reason (0.1 is our choice).
@@ -101,6 +101,10 @@ def predictivity(
     if over_time not in get_args(OverTime):
         raise unknown("over_time", over_time, get_args(OverTime))
     check_minimum(min_reliability)
+    halvings, resamples, seed = (
+        whole(name, n, least)
+        for name, n, least in (("halvings", halvings, 1), ("resamples", resamples, 0), ("seed", seed, 0))
+    )
     if ceiling is not None and form.apply is None:
         raise VentralError(f"the correction '{form.name}' takes reliabilities from the repetitions and uses no ceiling")
     data = pair(features, recordings)
@@ -108,7 +112,7 @@ def predictivity(
     trials = Trials.of(data.recordings)
 
     if ceiling is None:
-        reliability = consistency_over_splits(trials, half_splits, seed)
+        reliability = consistency_over_halvings(trials, halvings, seed)
     else:
         reliability = np.full((1, data.neuroids, data.bins), float(ceiling))
     bad, reason = unsupported(mean_of_defined(median(reliability, 1)), data.mean, min_reliability)
@@ -116,7 +120,7 @@ def predictivity(
         reason = "one repetition only: no reliability can be had from it"
     halves: Halves = ()
     if form.apply is None and not bad.all():
-        halves = tuple(trials.halves(half_splits, seed))
+        halves = tuple(trials.halves(halvings, seed))
         if any(np.isnan(trials.mean(half)).any() for pair_ in halves for half in pair_):
             halves, bad = (), np.ones_like(bad)
             reason = f"'{form.name}' needs a response to every stimulus in every half of the repetitions"
@@ -138,12 +142,13 @@ def predictivity(
     samples = [estimate.resampled(random).value() for _ in range(resamples)]
     n = data.counts() | {"repetitions": trials.repetitions, "splits": len(chosen)}
     if form.apply is None:
-        n["half_splits"] = half_splits
+        n["halvings"] = halvings
     return Score(
         value=over_bins(value, data.mean),
         raw=over_bins(mean_of_defined(median(raw, 1)), data.mean),
         ceiling=over_bins(estimate.ceiling(), data.mean),
         formula=form.name,
+        rule=form.formula,
         n=n,
         seed=seed,
         error=over_bins(np.where(np.isnan(value), np.nan, error), data.mean),
@@ -152,6 +157,11 @@ def predictivity(
         per_neuroid=over_bins(estimate.per_neuroid(min_reliability), data.mean, "neuroid"),
         reason="" if form.name == "raw" else reason,
     )
+
+
+def unscored(error: VentralError) -> Score:
+    """The score of what could not be scored: NaN, and why."""
+    return Score(value=np.nan, raw=np.nan, formula="none", reason=str(error))
 
 
 def mapping_named(mapping: str | Mapping) -> Mapping:

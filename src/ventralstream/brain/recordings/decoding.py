@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ventralstream.assembly import time_bins_of
-from ventralstream.brain.arrays import coordinate, mean_of_defined
+from ventralstream.arguments import whole
+from ventralstream.assembly import check, names_of, time_bins_of
+from ventralstream.brain.correlation import mean_of_defined
 from ventralstream.brain.recordings.reliability import Trials
 from ventralstream.errors import VentralError
 
@@ -33,11 +34,12 @@ def decoded_over_time(recordings: xr.DataArray, label: str = "object_name", *, f
     Raises:
         VentralError: for recordings without time bins, fewer repetitions than folds, or fewer than 2 labels.
     """
-    time_bins_of(recordings)
-    names, truth = np.unique(coordinate(recordings, label).astype(str), return_inverse=True)
+    time_bins_of(recordings := check(recordings))
+    names, truth = np.unique(names_of(recordings, label), return_inverse=True)
     trials = Trials.of(recordings)
     if len(names) < 2:
         raise VentralError(f"decoding tells at least 2 labels apart; '{label}' is '{names[0]}' everywhere")
+    folds = whole("folds", folds)
     if folds < 2 or trials.repetitions < folds:
         raise VentralError(f"{folds} folds of {trials.repetitions} repetitions cannot be made; expected 2 or more")
     values = recordings.values.astype(np.float64)

@@ -11,35 +11,12 @@ import xarray
 from numpy.typing import ArrayLike
 from xarray import DataArray
 
-from ventralstream.assembly import DIMS, as_column, check
+from ventralstream.arrays import as_column, as_keys, as_names
+from ventralstream.assembly import check, names_of, plain
 from ventralstream.errors import VentralError
+from ventralstream.files import replacing
 
 VARIABLE = "data"  # the name in the file, as Brain-Score's packaging has it
-
-
-def plain(array: DataArray) -> DataArray:
-    """Brings a Brain-Score assembly (or one read from its files) to plain coordinates and our order of dimensions.
-
-    Brain-Score gathers the coordinates of a dimension into a MultiIndex, and undoes that to write them: they come apart
-    into plain coordinates again here. What older xarray called `decoder_` in doing so becomes `decoder`; an index that
-    was the only coordinate of its dimension is `stimulus_id` or `neuroid_id`; the older `image_id` is the `stimulus_id`
-    unless there is one. Numbers on presentation x neuroid become floats.
-    """
-    plain_ = DataArray(array).reset_index(list(array.indexes))
-    for dim in map(str, plain_.dims):
-        alone = next((n for n in (dim, f"{dim}_") if n in plain_.coords), None)
-        name = {"presentation": "stimulus_id", "neuroid": "neuroid_id"}.get(dim, dim)
-        if alone is not None and alone != name and name not in plain_.coords:
-            plain_ = plain_.assign_coords({name: (dim, plain_[alone].values)}).drop_vars(alone)
-    if "image_id" in plain_.coords and "stimulus_id" not in plain_.coords:
-        plain_ = plain_.assign_coords(stimulus_id=("presentation", plain_["image_id"].values))
-    columns = {n: (c.dims, as_column(c.values)) for n, c in plain_.coords.items() if len(c.dims) == 1}
-    if "stimulus_id" in columns:
-        columns["stimulus_id"] = (columns["stimulus_id"][0], columns["stimulus_id"][1].astype(str))
-    plain_ = plain_.assign_coords(columns)
-    known = [d for d in DIMS if d in plain_.dims]
-    plain_ = plain_.transpose(*known, ...)
-    return plain_ if plain_.dtype.kind not in "iub" or known[:2] != list(DIMS[:2]) else plain_.astype(np.float64)
 
 
 def read(path: str | Path, *, load: bool = True) -> DataArray:
@@ -60,6 +37,8 @@ def read(path: str | Path, *, load: bool = True) -> DataArray:
     path = Path(path)
     if not path.is_file():
         raise VentralError(f"the recordings '{path}' do not exist" + (": it is a folder" if path.is_dir() else ""))
+    if path.suffix == ".nwb":
+        raise VentralError(f"'{path}' is an NWB file; `read_nwb` reads it")
     try:
         dataset = xarray.open_dataset(path)
     except ValueError:  # no reader claims it
@@ -87,17 +66,18 @@ def write(recordings: DataArray, path: str | Path) -> None:
     Raises:
         VentralError: It is no assembly, an attribute is something else, or the file cannot be written.
     """
-    path, part = Path(path), Path(f"{path}.part")
     for name, value in recordings.attrs.items():
         if isinstance(value, bool) or not isinstance(value, (str, numbers.Real, list, tuple, np.ndarray)):
             raise VentralError(f"the attribute '{name}' is {type(value).__name__}; NetCDF keeps text and numbers")
-    dataset = plain(check(recordings)).to_dataset(name=VARIABLE, promote_attrs=True)
+    recordings = check(recordings)
+    name = VARIABLE
+    while name in recordings.coords:  # a coordinate may have any name
+        name += "_"
+    dataset = recordings.to_dataset(name=name, promote_attrs=True)
     try:
-        encoding = {VARIABLE: {"zlib": True, "complevel": 4}}
-        dataset.to_netcdf(part, engine="h5netcdf", encoding=encoding)
-        part.replace(path)
+        with replacing(path) as part:
+            dataset.to_netcdf(part, engine="h5netcdf", encoding={name: {"zlib": True, "complevel": 4}})
     except (OSError, TypeError, ValueError) as error:
-        part.unlink(missing_ok=True)
         raise VentralError(f"cannot write '{path}': {str(error).splitlines()[0]}") from None
 
 
@@ -115,8 +95,8 @@ def with_stimulus_table(recordings: DataArray, table: Mapping[str, ArrayLike]) -
     key = next((n for n in ("stimulus_id", "image_id") if n in table), None)
     if key is None:
         raise VentralError("the table of stimuli has no column 'stimulus_id'")
-    position = {id_: i for i, id_ in enumerate(as_column(table[key]).astype(str).tolist())}
-    shown = as_column(recordings["stimulus_id"].values).astype(str).tolist()
+    position = {id_: i for i, id_ in enumerate(as_keys(as_names(table[key], "stimuli of the table")).tolist())}
+    shown = names_of(recordings, "stimulus_id").tolist()
     absent = [id_ for id_ in dict.fromkeys(shown) if id_ not in position]
     if absent:
         raise VentralError(f"{len(absent)} of the stimuli presented are not in the table, e.g. '{absent[0]}'")
@@ -124,7 +104,7 @@ def with_stimulus_table(recordings: DataArray, table: Mapping[str, ArrayLike]) -
     new = {
         str(name): ("presentation", as_column(table[name])[rows])
         for name in table
-        if str(name) not in recordings.coords
+        if str(name) not in (*recordings.coords, *recordings.dims)
     }
     return recordings.assign_coords(new)
 

@@ -11,7 +11,8 @@ import xarray
 from numpy.typing import NDArray
 from xarray import DataArray
 
-from ventralstream.assembly import TimeBins, as_column, check, time_bins_of, with_time_bins
+from ventralstream.arrays import as_keys, as_text
+from ventralstream.assembly import TimeBins, check, check_finite, names_of, plain, span_of, time_bins_of, with_time_bins
 from ventralstream.errors import VentralError, unknown
 
 
@@ -23,6 +24,7 @@ def rebin(recordings: DataArray, time_bins_ms: TimeBins) -> DataArray:
     Raises:
         VentralError: for a bin that its own bins do not fill.
     """
+    recordings = check(recordings)
     own = np.array(time_bins_of(recordings))
     targets = [(float(start), float(end)) for start, end in time_bins_ms]
     weights = np.zeros((len(own), len(targets)))
@@ -34,8 +36,7 @@ def rebin(recordings: DataArray, time_bins_ms: TimeBins) -> DataArray:
         edges = [start, *ordered.ravel().tolist(), end]
         if not len(inside) or not np.allclose(edges[::2], edges[1::2]):
             raise VentralError(
-                f"the recordings' time bins do not fill the bin {start:g} to {end:g} ms;"
-                f" they are {own[0, 0]:g} to {own[0, 1]:g} ms and on to {own[-1, 1]:g} ms"
+                f"the recordings' time bins do not fill the bin {start:g} to {end:g} ms; they are {span_of(own)}"
             )
         weights[inside, j] = 1 if recordings.attrs.get("unit") == "spikes" else widths[inside] / widths[inside].sum()
     values = np.stack([recordings.values[..., w > 0] @ w[w > 0] for w in weights.T], axis=-1)
@@ -47,7 +48,7 @@ def bins_within(bins: NDArray[np.float64], start_ms: float, end_ms: float) -> ND
     return np.flatnonzero((bins[:, 0] >= start_ms - 1e-6) & (bins[:, 1] <= end_ms + 1e-6))
 
 
-def select(recordings: DataArray, **wanted: Any) -> DataArray:
+def select(recordings: DataArray, /, **wanted: Any) -> DataArray:
     """Picks presentations, neuroids and time bins by their coordinates.
 
     `select(recordings, region="IT", repetition=range(10))` are the first ten repetitions of what IT says.
@@ -55,10 +56,12 @@ def select(recordings: DataArray, **wanted: Any) -> DataArray:
     Args:
         recordings: An assembly; its order is kept.
         wanted: For each coordinate a value, a collection of values, or a slice(low, high) for low <= value < high.
+            Names are compared as everywhere: 1 is "1".
 
     Raises:
         VentralError: for an unknown coordinate or value (naming the nearest), or if nothing is left.
     """
+    recordings = plain(recordings)
     for name, want in wanted.items():
         if name not in recordings.coords or len(recordings[name].dims) != 1:
             raise unknown("coordinate", name, (n for n, c in recordings.coords.items() if len(c.dims) == 1))
@@ -73,6 +76,8 @@ def select(recordings: DataArray, **wanted: Any) -> DataArray:
         else:
             several = isinstance(want, (Collection, np.ndarray)) and not isinstance(want, (str, bytes))
             choices = np.asarray(list(want) if several else [want])
+            if "b" not in (kinds := values.dtype.kind + choices.dtype.kind) and not set(kinds) <= set("iuf"):
+                values, choices = as_keys(as_text(values)), as_keys(as_text(choices))
             absent = choices[~np.isin(choices, values)]
             if len(absent):
                 raise unknown(name, absent[0], dict.fromkeys(values.tolist()))
@@ -91,9 +96,14 @@ def mean_repetitions(recordings: DataArray) -> DataArray:
 
     Returns:
         A presentation for each stimulus, in the order they first come. Coordinates that differ between repetitions are
-        dropped; `n_repetitions` says how many presentations there were. NaN only where all responses are missing.
+        dropped; `n_repetitions` says how many presentations there were (if the recordings have no coordinate of that
+        name). NaN only where all responses are missing.
+
+    Raises:
+        VentralError: It is no assembly, stimuli have no name (counting them), or responses are infinite.
     """
-    _, first, code = np.unique(check(recordings)["stimulus_id"].values, return_index=True, return_inverse=True)
+    recordings = check(recordings)
+    _, first, code = np.unique(names_of(recordings, "stimulus_id"), return_index=True, return_inverse=True)
     order = np.argsort(first)  # of the stimuli, by their first presentation
     rank = np.argsort(order)[code]
     rows = np.split(np.argsort(rank, kind="stable"), np.cumsum(np.bincount(rank))[:-1])
@@ -104,14 +114,19 @@ def mean_repetitions(recordings: DataArray) -> DataArray:
         there = ~np.isnan(responses)
         with np.errstate(invalid="ignore"):
             values[i] = np.where(there, responses, 0).sum(0) / there.sum(0)
-    coords = {}
-    for name, c in recordings.coords.items():
+    check_finite(values)
+    coords = {"n_repetitions": xarray.Variable("presentation", np.bincount(rank))}
+    for name, c in ((str(n), c) for n, c in recordings.coords.items()):
         if c.dims != ("presentation",):
             coords[name] = c.variable
-        elif name != "repetition" and (c.values == c.values[first[order]][rank]).all():
+        elif name == "stimulus_id" or (name != "repetition" and _same(c.values, c.values[first[order]][rank])):
             coords[name] = xarray.Variable("presentation", c.values[first[order]])
-    coords["n_repetitions"] = xarray.Variable("presentation", np.bincount(rank))
     return DataArray(values, dims=recordings.dims, coords=coords, attrs=recordings.attrs)
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether two columns are equal; what is missing in both is."""
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def align(features: DataArray, recordings: DataArray) -> DataArray:
@@ -127,7 +142,8 @@ def align(features: DataArray, recordings: DataArray) -> DataArray:
     Raises:
         VentralError: Recorded stimuli have no features, or a stimulus has several.
     """
-    have, want = (as_column(check(a)["stimulus_id"].values).astype(str) for a in (features, recordings))
+    features = check(features)
+    have, want = (names_of(a, "stimulus_id") for a in (features, check(recordings)))
     position = {id_: i for i, id_ in enumerate(have.tolist())}
     if len(position) < len(have):
         twice = next(id_ for i, id_ in enumerate(have.tolist()) if position[id_] != i)
@@ -190,13 +206,19 @@ def usable(recordings: DataArray) -> tuple[DataArray, Exclusions]:
     Raises:
         VentralError: No neuroid is left.
     """
-    values = check(recordings).values
+    keep, found = usable_rows(recordings := check(recordings))
+    return recordings.isel(neuroid=keep), found
+
+
+def usable_rows(recordings: DataArray) -> tuple[NDArray[np.int64], Exclusions]:
+    """Which neuroids `usable` keeps, and which it leaves out, of an assembly that is checked."""
+    values = recordings.values
     missing = np.isnan(values).any(axis=(0, *range(2, values.ndim)))
     low, high = (np.asarray(f(values, axis=0, initial=s)) for f, s in ((np.min, np.inf), (np.max, -np.inf)))
     rounding = 8 * np.finfo(values.dtype).eps * np.maximum(abs(low), abs(high))  # that of a mean of equal values
     constant = ~missing & ~(high - low > rounding).reshape(len(missing), -1).any(1)
-    ids = as_column(recordings["neuroid_id"].values).astype(str)
+    ids = recordings["neuroid_id"].values.astype(str)
     found = Exclusions(len(ids), tuple(ids[missing].tolist()), tuple(ids[constant].tolist()))
     if found.kept == 0:
         raise VentralError(f"no neuroid is usable: {found}")
-    return recordings.isel(neuroid=np.flatnonzero(~missing & ~constant)), found
+    return np.flatnonzero(~missing & ~constant), found

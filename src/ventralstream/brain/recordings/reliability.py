@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from xarray import DataArray
 
-from ventralstream.assembly import check, time_bins_of
-from ventralstream.brain.arrays import mean_of_defined
-from ventralstream.brain.correlation import Floats, mean_and_error, median, pearson
+from ventralstream.arguments import whole
+from ventralstream.assembly import check, check_finite, groups_of, names_of, time_bins_of
+from ventralstream.brain.correlation import Floats, mean_and_error, mean_of_defined, median, pearson
 from ventralstream.brain.score import Score
 from ventralstream.brain.splits import halves
 from ventralstream.errors import VentralError, unknown
@@ -51,7 +51,9 @@ class Correction:
 CORRECTIONS = {
     c.name: c
     for c in (
-        Correction("raw", "r", "papers.md B.3: the scores of paper B", lambda r, c: r, lambda c: c**0.5),
+        Correction(
+            "raw", "r", "papers.md B.3: the scores of Kubilius, Schrimpf et al. 2019", lambda r, c: r, lambda c: c**0.5
+        ),
         Correction(
             "r_over_ceiling",
             "r / c",
@@ -61,16 +63,16 @@ CORRECTIONS = {
         ),
         Correction(
             "r_over_ceiling_squared",
-            "(r / c)^2",
-            "papers.md B.4: explained variance, Brain-Score 2018/19; overcorrects likewise",
-            lambda r, c: (r / c) ** 2,
+            "(r / c)^2 with the sign of r",
+            "papers.md B.4: explained variance, Brain-Score 2018/19; overcorrects likewise; the sign is our choice",
+            lambda r, c: np.sign(r) * (r / c) ** 2,
             lambda c: 1 / c,
         ),
         Correction(
             "r2_over_ceiling",
-            "r^2 / c",
-            "papers.md B.4: Brain-Score today",
-            lambda r, c: r**2 / c,
+            "r^2 / c with the sign of r",
+            "papers.md B.4: Brain-Score today; the sign is our choice: a model that predicts the opposite is none",
+            lambda r, c: np.sign(r) * r**2 / c,
             lambda c: 1.0 + 0 * c,
         ),
         Correction(
@@ -131,11 +133,12 @@ class Trials:
     @classmethod
     def of(cls, recordings: DataArray) -> Trials:
         """Reads stimuli and repetitions off an assembly; without a `repetition` coordinate they count in order."""
-        ids = check(recordings)["stimulus_id"].values
-        _, first, code = np.unique(ids, return_index=True, return_inverse=True)
+        recordings = check(recordings)
+        check_finite(recordings.values)
+        _, first, code = np.unique(names_of(recordings, "stimulus_id"), return_index=True, return_inverse=True)
         stimulus = np.argsort(np.argsort(first))[code]
         if "repetition" in recordings.coords:
-            repetition = np.unique(recordings["repetition"].values, return_inverse=True)[1]
+            repetition = groups_of(recordings, "repetition")[1]
         else:
             order = np.argsort(stimulus, kind="stable")
             starts = np.concatenate([[0], np.cumsum(np.bincount(stimulus))[:-1]])
@@ -162,30 +165,30 @@ class Trials:
         mean = np.where(n > 0, total / np.maximum(n, 1), np.nan)
         return np.asarray(mean.reshape(self.stimuli, *values.shape[1:]))
 
-    def halves(self, splits: int, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def halves(self, halvings: int, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Random halves of the repetitions, as Brain-Score's internal consistency makes them."""
-        yield from halves(self.repetitions, splits, seed)
+        yield from halves(self.repetitions, halvings, seed)
 
 
-def internal_consistency(recordings: DataArray, splits: int = 10, seed: int = 1) -> Score:
+def internal_consistency(recordings: DataArray, halvings: int = 10, seed: int = 1) -> Score:
     """Split-half reliability of recordings, per neuroid and time bin, corrected to all repetitions by Spearman-Brown.
 
-    For each split, repetitions fall at random into two halves, the same for all stimuli; the halves' mean responses are
-    correlated over stimuli, r, and 2r / (1 + r) is the reliability of the mean over all repetitions. Median over
-    neuroids, mean over splits (papers.md B.4; equal to Brain-Score's). A stimulus that a half lacks is left out of it.
+    For each halving, repetitions fall at random into two halves, the same for all stimuli; the halves' mean responses
+    are correlated over stimuli, r, and 2r / (1 + r) is the reliability of the mean over all repetitions. Median over
+    neuroids, mean over halvings (papers.md B.4; equal to Brain-Score's). A stimulus that a half lacks is left out.
 
     Args:
         recordings: An assembly with repetitions: presentations that share a `stimulus_id`, told apart by `repetition`
             where that coordinate is there.
-        splits: How many random halvings.
+        halvings: How many random halvings.
         seed: Their random state.
 
     Returns:
-        `value` (a number, or [time_bin]), with the parts per split and per neuroid; NaN with the reason if there is
-        one repetition only.
+        `value` (a number, or [time_bin]), with the parts per halving (dimension `split`) and per neuroid; NaN with the
+        reason if there is one repetition only.
     """
     trials = Trials.of(recordings)
-    r = consistency_over_splits(trials, splits, seed)
+    r = consistency_over_halvings(trials, halvings, seed)
     reason = ""
     if trials.repetitions < 2:
         reason = "one repetition only: no reliability can be had from it"
@@ -197,12 +200,13 @@ def internal_consistency(recordings: DataArray, splits: int = 10, seed: int = 1)
         value=over_bins(value, recordings),
         raw=over_bins(value, recordings),
         formula="spearman_brown",
+        rule="2 r / (1 + r)",
         n={
             "stimuli": trials.stimuli,
             "neuroids": recordings.sizes["neuroid"],
             "neuroids_undefined": int(np.isnan(r).all((0, 2)).sum()),
             "repetitions": trials.repetitions,
-            "splits": splits,
+            "halvings": halvings,
         },
         seed=seed,
         error=over_bins(error, recordings),
@@ -212,24 +216,28 @@ def internal_consistency(recordings: DataArray, splits: int = 10, seed: int = 1)
     )
 
 
-def consistency_over_splits(trials: Trials, splits: int, seed: int) -> Floats:
-    """The reliability of each halving, neuroid and time bin (1 if there are none): [splits, neuroids, bins].
+def consistency_over_halvings(trials: Trials, halvings: int, seed: int) -> Floats:
+    """The reliability of each halving, neuroid and time bin (1 if there are none): [halvings, neuroids, bins].
 
     NaN with one repetition only, and for neuroids that do not vary.
     """
-    recordings = trials.recordings
+    recordings, halvings = trials.recordings, whole("halvings", halvings, 1)
     shape = (recordings.sizes["neuroid"], recordings.sizes.get("time_bin", 1))
     if trials.repetitions < 2:
-        return np.full((splits, *shape), np.nan)
-    halvings = trials.halves(splits, seed)
-    return np.stack([spearman_brown(pearson(trials.mean(a), trials.mean(b))).reshape(shape) for a, b in halvings])
+        return np.full((halvings, *shape), np.nan)
+    pairs = trials.halves(halvings, seed)
+    return np.stack([spearman_brown(pearson(trials.mean(a), trials.mean(b))).reshape(shape) for a, b in pairs])
 
 
 def over_bins(values: Floats, recordings: DataArray, first: str | None = None) -> DataArray:
     """Values [first, bins] with the recordings' coordinates, without the bins if the recordings have none."""
     in_time = "time_bin" in recordings.dims
     dims = [d for d in (first, "time_bin" if in_time else None) if d is not None]
-    coords = {n: c.variable for n, c in recordings.coords.items() if c.dims and set(c.dims) <= set(dims)}
+    coords = {
+        n: c.variable
+        for n, c in recordings.coords.items()
+        if c.dims and set(c.dims) <= set(dims) and (n not in dims or c.dims == (n,))
+    }
     return DataArray(values if in_time else values[..., 0], dims=dims, coords=coords)
 
 

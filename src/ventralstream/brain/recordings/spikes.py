@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from xarray import DataArray
 
-from ventralstream.assembly import Coordinates, TimeBins, as_column, assembly, time_bins
+from ventralstream.arrays import as_floats, as_keys, as_names
+from ventralstream.assembly import Coordinates, TimeBins, assembly, time_bins
 from ventralstream.errors import VentralError, unknown
 
 Unit: TypeAlias = Literal["spikes/s", "spikes"]
@@ -23,7 +24,7 @@ def repetition_numbers(*labels: ArrayLike) -> NDArray[np.int64]:
     """
     seen: dict[tuple[Any, ...], int] = {}
     numbers_ = []
-    for key in zip(*(as_column(label).tolist() for label in labels), strict=True):
+    for key in zip(*(as_keys(as_names(label, "trials have no name")).tolist() for label in labels), strict=True):
         numbers_.append(seen.get(key, 0))
         seen[key] = numbers_[-1] + 1
     return np.array(numbers_, dtype=np.int64)
@@ -43,7 +44,7 @@ def count_spikes(spikes: ArrayLike, onset: int, time_bins_ms: TimeBins) -> NDArr
     Raises:
         VentralError: for a bin outside the raster, or not of whole milliseconds.
     """
-    raster = np.asarray(spikes)
+    raster = spikes if _is_whole(spikes) else as_floats(spikes, "spikes")
     length = raster.shape[-1] if raster.ndim else 0
     edges = []
     for start, end in time_bins_ms:
@@ -105,7 +106,7 @@ def from_spikes(
     Raises:
         VentralError: for a raster of another shape, a bin outside it, or sizes that do not match.
     """
-    raster = np.asarray(spikes)
+    raster = spikes if _is_whole(spikes) else as_floats(spikes, "spikes")
     if raster.ndim != 3:
         raise VentralError(f"a raster is [trial, neuron, ms]; got shape {list(raster.shape)}")
     bins = time_bins(-onset, raster.shape[2] - onset, bin_ms) if time_bins_ms is None else list(time_bins_ms)
@@ -121,6 +122,11 @@ def from_spikes(
         neuroid=neuroid,
         attrs={"unit": unit},
     )
+
+
+def _is_whole(spikes: object) -> TypeGuard[NDArray[Any]]:
+    """Whether a raster is of whole numbers, of which none is missing: it is counted as it is."""
+    return isinstance(spikes, np.ndarray) and spikes.dtype.kind in "iub" and not np.ma.is_masked(spikes)
 
 
 def in_unit(counts: NDArray[np.float64], time_bins_ms: TimeBins, unit: Unit) -> NDArray[np.float64]:

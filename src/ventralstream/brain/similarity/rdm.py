@@ -1,4 +1,4 @@
-"""Representational similarity: dissimilarity matrices (RDMs), their comparison, also over time, and linear CKA.
+"""Dissimilarity matrices (RDMs) of representations, and how alike two of them are.
 
 RDMs, their comparison and noise ceilings are rsatoolbox's; this file brings named arrays to it and says in words what
 cannot be compared. With "correlation" and "spearman" the numbers are Brain-Score's too (RDMs and their upper triangles,
@@ -16,8 +16,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ventralstream.brain.arrays import coordinate
-from ventralstream.brain.score import Score
+from ventralstream.arrays import as_floats, as_keys, as_names
+from ventralstream.assembly import groups_of, in_order, names_of
 from ventralstream.errors import VentralError, unknown
 
 Floats = NDArray[np.float64]
@@ -46,13 +46,18 @@ class Rdm:
         n = len(self.stimulus_id)
         if self.values.shape != (n * (n - 1) // 2,):
             raise VentralError(f"an RDM of {n} stimuli has {n * (n - 1) // 2} values; got {self.values.shape}")
-        if len(np.unique(self.stimulus_id)) < n:
+        names = as_names(self.stimulus_id, "stimuli have no name")
+        object.__setattr__(self, "stimulus_id", names)
+        if len(np.unique(as_keys(names))) < n:
             raise VentralError("an RDM has each stimulus once; some stimulus_id is there more than once")
 
     @classmethod
     def from_square(cls, square: ArrayLike, stimulus_id: ArrayLike, measure: str) -> Rdm:
         """An RDM from its whole matrix, [n, n], symmetric."""
-        matrix, ids = np.asarray(square, dtype=np.float64), np.asarray(stimulus_id)
+        matrix, ids = (
+            as_floats(square, "dissimilarities").astype(np.float64),
+            as_names(stimulus_id, "stimuli have no name"),
+        )
         if matrix.shape != (len(ids), len(ids)) or not np.allclose(matrix, matrix.T, equal_nan=True):
             raise VentralError(f"an RDM of {len(ids)} stimuli is a symmetric matrix of their pairs; got {matrix.shape}")
         return cls(matrix[np.triu_indices(len(ids), k=1)], ids, measure)
@@ -70,11 +75,13 @@ class Rdm:
         Raises:
             VentralError: When one of them is not there.
         """
-        row = {stimulus: i for i, stimulus in enumerate(self.stimulus_id.tolist())}
-        missing = [stimulus for stimulus in stimulus_id.tolist() if stimulus not in row]
+        row = {stimulus: i for i, stimulus in enumerate(as_keys(self.stimulus_id).tolist())}
+        stimulus_id = as_names(stimulus_id, "stimuli have no name")
+        wanted = as_keys(stimulus_id).tolist()
+        missing = [stimulus for stimulus in wanted if stimulus not in row]
         if missing:
             raise VentralError(f"an RDM lacks {len(missing)} of the stimuli asked for, e.g. '{missing[0]}'")
-        rows = np.array([row[stimulus] for stimulus in stimulus_id.tolist()], dtype=np.intp)
+        rows = np.array([row[stimulus] for stimulus in wanted], dtype=np.intp)
         values = self.square()[np.ix_(rows, rows)][np.triu_indices(len(rows), k=1)]
         return Rdm(values, stimulus_id, self.measure)
 
@@ -99,12 +106,11 @@ def rdm(responses: xr.DataArray, measure: Measure = "correlation", *, noise: Noi
         raise unknown("RDM measure", measure, ["correlation", "euclidean", "crossnobis"])
     if noise not in ("identity", "shrinkage"):
         raise unknown("noise", noise, ["identity", "shrinkage"])
-    if set(responses.dims) != {"presentation", "neuroid"}:
-        raise VentralError(f"an RDM takes responses [presentation, neuroid]; got {list(responses.dims)}")
-    x = responses.transpose("presentation", "neuroid").values.astype(np.float64)
+    responses = in_order(responses, "presentation", "neuroid", what="an RDM")
+    x = as_floats(responses.values, "responses").astype(np.float64)
     if not np.isfinite(x).all():
         raise VentralError(f"{int((~np.isfinite(x)).any(0).sum())} neuroids have NaN responses; an RDM takes none")
-    ids, index = np.unique(coordinate(responses, "stimulus_id"), return_inverse=True)
+    ids, index = np.unique(names_of(responses, "stimulus_id"), return_inverse=True)
     if len(ids) < 2:
         raise VentralError(f"an RDM needs at least 2 stimuli; got {len(ids)}")
     descriptors = {"stimulus": index.astype(np.float64)}  # floats, because rsatoolbox puts NaN into its descriptors
@@ -141,7 +147,7 @@ def compare(one: Rdm, other: Rdm, comparison: Comparison = "spearman") -> float:
         The similarity, over the pairs that both define; NaN with fewer than two, or where one of the RDMs is the same
         for all pairs (for "cosine": zero).
     """
-    return _similarity(one.values, _same_stimuli(one, other).values, comparison)
+    return similarity(one.values, same_stimuli(one, other).values, comparison)
 
 
 def noise_ceiling(rdms: Sequence[Rdm], comparison: Comparison = "spearman") -> tuple[float, float]:
@@ -161,139 +167,9 @@ def noise_ceiling(rdms: Sequence[Rdm], comparison: Comparison = "spearman") -> t
     return float(lower), float(upper)
 
 
-def rsa(
-    responses: xr.DataArray | Rdm,
-    recordings: xr.DataArray | Rdm,
-    *,
-    measure: Measure = "correlation",
-    comparison: Comparison = "spearman",
-    bootstraps: int = 0,
-    seed: int = 0,
-) -> Score:
-    """The similarity of two representations of the same stimuli: that of their RDMs.
-
-    Args:
-        responses: [presentation, neuroid], e.g. of a model, or its RDM.
-        recordings: The same of what it is compared with.
-        measure: Of RDMs that are made here.
-        comparison: As in `compare`.
-        bootstraps: How many resamplings of the stimuli the 95 % interval is made from; pairs of a stimulus with
-            itself are left out. 0: no interval.
-        seed: Of the resampling.
-    """
-    one, other = (x if isinstance(x, Rdm) else rdm(x, measure) for x in (responses, recordings))
-    other = _same_stimuli(one, other)
-    value = compare(one, other, comparison)
-    interval = None
-    if bootstraps and np.isfinite(value):
-        random = np.random.default_rng(seed)
-        resampled = [_resampled(one, other, comparison, random) for _ in range(bootstraps)]
-        interval = np.nanpercentile(resampled, [2.5, 97.5])
-    undefined = int((~(np.isfinite(one.values) & np.isfinite(other.values))).sum())
-    return Score(
-        value=value,
-        raw=value,
-        formula=f"{comparison} of RDMs ({one.measure}, {other.measure})",
-        n={"stimuli": len(one.stimulus_id), "pairs": len(one.values), "pairs_undefined": undefined},
-        seed=seed if bootstraps else None,
-        interval=interval,
-        reason="" if np.isfinite(value) else "an RDM is undefined or the same for all pairs of stimuli",
-    )
-
-
-def rsa_over_time(
-    responses: xr.DataArray,
-    recordings: xr.DataArray | Rdm,
-    *,
-    measure: Measure = "correlation",
-    comparison: Comparison = "spearman",
-    bootstraps: int = 0,
-    seed: int = 0,
-) -> Score:
-    """The similarity at each moment of a representation with a fixed one, e.g. of a model's steps with monkey IT.
-
-    Args:
-        responses: [presentation, neuroid, time_bin].
-        recordings: [presentation, neuroid], an RDM, or [presentation, neuroid, time_bin] with the same time bins, to
-            be compared bin by bin.
-        measure: As in `rsa`.
-        comparison: As there.
-        bootstraps: As there.
-        seed: As there; the same stimuli are drawn in every bin.
-
-    Returns:
-        value, raw and interval are over `time_bin`. Bins before the stimulus arrives, in which all stimuli are alike,
-        are NaN and counted.
-    """
-    if "time_bin" not in responses.dims:
-        raise VentralError(f"RSA over time takes responses with time bins; got {list(responses.dims)}")
-    bins = responses.sizes["time_bin"]
-    options: dict[str, Any] = {"comparison": comparison, "bootstraps": bootstraps, "seed": seed}
-    fixed: list[Rdm]
-    if isinstance(recordings, xr.DataArray) and "time_bin" in recordings.dims:
-        if recordings.sizes["time_bin"] != bins:
-            raise VentralError(
-                f"{bins} time bins of one, {recordings.sizes['time_bin']} of the other; align them first"
-            )
-        fixed = [rdm(recordings.isel(time_bin=b), measure) for b in range(bins)]
-    else:
-        fixed = [recordings if isinstance(recordings, Rdm) else rdm(recordings, measure)] * bins
-    scores = [rsa(rdm(responses.isel(time_bin=b), measure), fixed[b], **options) for b in range(bins)]
-    coords = {str(n): ("time_bin", c.values) for n, c in responses.coords.items() if c.dims == ("time_bin",)}
-    values = xr.DataArray([float(s) for s in scores], dims="time_bin", coords=coords)
-    interval = None
-    if bootstraps:
-        bounds = np.array([[np.nan, np.nan] if s.interval is None else s.interval for s in scores]).T
-        interval = xr.DataArray(bounds, dims=("bound", "time_bin"), coords=coords)
-    undefined = sum(not np.isfinite(float(s)) for s in scores)
-    why = next((s.reason for s in scores if s.reason), "")
-    return Score(
-        value=values,
-        raw=values,
-        formula=scores[0].formula,
-        n={**scores[0].n, "time_bins": bins, "time_bins_undefined": undefined},
-        seed=scores[0].seed,
-        interval=interval,
-        reason=f"{undefined} of {bins} time bins: {why}" if undefined else "",
-    )
-
-
-def linear_cka(one: xr.DataArray, other: xr.DataArray, *, debiased: bool = True) -> float:
-    """Linear centred kernel alignment of two representations of the same stimuli (Kornblith et al. 2019).
-
-    Args:
-        one: [presentation, neuroid] with `stimulus_id`, each once.
-        other: The same stimuli, in any order.
-        debiased: With the unbiased estimator of HSIC (Song et al. 2007), which is near 0 for unrelated representations
-            however many neuroids they have, and can be negative; Brain-Score's default. False: as first published.
-
-    Returns:
-        The alignment; 1 for representations equal up to rotation and scale. NaN where one of them does not vary (or,
-        debiased, where its own estimate is not positive; Brain-Score says 0 there).
-    """
-    ids, index = np.unique(coordinate(one, "stimulus_id"), return_index=True)
-    other_ids, other_index = np.unique(coordinate(other, "stimulus_id"), return_index=True)
-    sizes = one.sizes["presentation"], other.sizes["presentation"]
-    if sizes != (len(ids), len(other_ids)) or not np.array_equal(ids, other_ids):
-        raise VentralError(f"CKA needs the same stimuli once in both; got {sizes[0]} and {sizes[1]} presentations")
-    n = len(ids)
-    if debiased and n < 4:
-        raise VentralError(f"debiased CKA needs at least 4 stimuli; got {n}")
-    x, y = (a.transpose("presentation", "neuroid").values.astype(np.float64) for a in (one, other))
-    x, y = x[index] - x.mean(0), y[other_index] - y.mean(0)
-    if not debiased and max(x.shape[1], y.shape[1]) <= n:
-        hsic = [float(((a.T @ b) ** 2).sum()) for a, b in ((x, y), (x, x), (y, y))]
-    else:
-        k, m = x @ x.T, y @ y.T
-        if debiased:
-            k, m = _u_centred(k), _u_centred(m)
-        hsic = [float((a * b).sum()) for a, b in ((k, m), (k, k), (m, m))]
-    return hsic[0] / float(np.sqrt(hsic[1] * hsic[2])) if hsic[1] * hsic[2] > 0 else float("nan")
-
-
 def rsatoolbox_rdms(rdms: Sequence[Rdm]) -> Any:
     """RDMs of the same stimuli as one object of rsatoolbox, e.g. for its inference."""
-    aligned = [_same_stimuli(rdms[0], each) for each in rdms]
+    aligned = [same_stimuli(rdms[0], each) for each in rdms]
     return _rsatoolbox("rdm").RDMs(
         np.stack([each.values for each in aligned]),
         dissimilarity_measure=rdms[0].measure,
@@ -306,19 +182,9 @@ def _rsatoolbox(module: str) -> Any:
     return importlib.import_module(f"rsatoolbox.{module}")
 
 
-def _u_centred(gram: Floats) -> Floats:
-    """U-centring (Szekely & Rizzo 2014): inner products of what it returns are unbiased estimates of HSIC."""
-    n = len(gram)
-    gram = gram - np.diag(np.diag(gram))
-    rows = gram.sum(0) / (n - 2)
-    centred: Floats = gram - rows[:, None] - rows[None] + gram.sum() / ((n - 1) * (n - 2))
-    np.fill_diagonal(centred, 0)
-    return centred
-
-
 def _folds(responses: xr.DataArray, ids: NDArray[Any], index: NDArray[np.intp]) -> Floats:
     """The repetition of each presentation; each stimulus must be in each repetition."""
-    names, fold = np.unique(coordinate(responses, "repetition"), return_inverse=True)
+    names, fold = groups_of(responses, "repetition")
     there = np.zeros((len(ids), len(names)), dtype=bool)
     there[index, fold] = True
     if len(names) < 2:
@@ -331,12 +197,14 @@ def _folds(responses: xr.DataArray, ids: NDArray[Any], index: NDArray[np.intp]) 
     return fold.astype(np.float64)
 
 
-def _same_stimuli(one: Rdm, other: Rdm) -> Rdm:
+def same_stimuli(one: Rdm, other: Rdm) -> Rdm:
     """`other`, in the order of `one`."""
     if len(one.stimulus_id) != len(other.stimulus_id):
         sizes = len(one.stimulus_id), len(other.stimulus_id)
         raise VentralError(f"RDMs are compared over the same stimuli; got {sizes[0]} and {sizes[1]}")
-    return other if np.array_equal(one.stimulus_id, other.stimulus_id) else other.select(one.stimulus_id)
+    return (
+        other if np.array_equal(as_keys(one.stimulus_id), as_keys(other.stimulus_id)) else other.select(one.stimulus_id)
+    )
 
 
 def _method(comparison: Comparison) -> str:
@@ -345,20 +213,11 @@ def _method(comparison: Comparison) -> str:
     return _COMPARISONS[comparison]
 
 
-def _similarity(a: Floats, b: Floats, comparison: Comparison) -> float:
+def similarity(a: Floats, b: Floats, comparison: Comparison) -> float:
+    """How alike two rows of dissimilarities are, where both are defined; see `compare`."""
     method = _method(comparison)
     both = np.isfinite(a) & np.isfinite(b)
     a, b = a[both], b[both]
     if len(a) < 2 or not (a.any() and b.any()) or (comparison != "cosine" and not (np.ptp(a) and np.ptp(b))):
         return float("nan")
     return float(_rsatoolbox("rdm").compare(a[None], b[None], method=method)[0, 0])
-
-
-def _resampled(one: Rdm, other: Rdm, comparison: Comparison, random: np.random.Generator) -> float:
-    """The similarity over stimuli drawn with replacement, without the pairs of a stimulus and itself."""
-    n = len(one.stimulus_id)
-    rows = random.integers(0, n, n)
-    first, second = np.triu_indices(n, k=1)
-    a, b = rows[first], rows[second]
-    a, b = a[a != b], b[a != b]
-    return _similarity(one.square()[a, b], other.square()[a, b], comparison)

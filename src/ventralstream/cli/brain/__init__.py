@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ventralstream.cli.brain import behavior, consistency, decode, ost, people, rsa, score
+from ventralstream.cli.brain import behaviour, consistency, decode, ost, people, rsa, score
 
 app = typer.Typer(
     name="brain",
@@ -18,7 +18,7 @@ for command, name in (
     (decode.decode, "decode"),
     (ost.ost, "ost"),
     (rsa.rsa, "rsa"),
-    (behavior.behavior, "behavior"),
+    (behaviour.behaviour, "behaviour"),
     (people.people, "people"),
 ):
     app.command(name)(command)

@@ -1,8 +1,12 @@
 """Convolutions inside an unroll on a CPU: each in the form that is fastest, sharing over steps what can be shared.
 
-There are three forms, equal to the precision of the numbers' type: torch's own, Winograd's (`layers.winograd`), and a
-product of matrices (`layers.product`). A kernel is applied at many steps of one unroll: it is transformed once for all
-of them, and where it is large its gradient is made once, from what all its steps gave.
+There are three forms, equal to the precision of the numbers' type: torch's own, Winograd's (`winograd`), and a product
+of matrices (`product`). A kernel is applied at many steps of one unroll: it is brought to the layout that its form
+reads, or transformed, once for all of them, and where it is large its gradient is made once, from what all its steps
+gave. Where gradients are themselves differentiated or mapped over, each step's are torch's own.
+
+Two things of the engine are needed for which torch has no public name: the number of the backward pass that is running,
+and whether it will come to a node.
 
 The bounds below were found by timing the kernels of the registered models on two cores with AVX-512.
 """
@@ -15,9 +19,11 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn.grad import conv2d_input, conv2d_weight
 
-from ventralstream.errors import VentralError
+from ventralstream.layers import shortcuts
 from ventralstream.layers.cpu import product, winograd
 
 Form = Literal["torch", "winograd", "product"]
@@ -34,6 +40,7 @@ class Store:
 
     def __init__(self) -> None:
         self._kernels: dict[Any, tuple[Tensor, Tensor]] = {}
+        self._laid_out: dict[Any, tuple[Tensor, Tensor]] = {}
         self._collecting: dict[Any, tuple[Tensor, KernelGradient, Tensor]] = {}
 
     def kernel(self, weight: Tensor, back: bool = False) -> Tensor:
@@ -45,10 +52,18 @@ class Store:
             self._kernels[key] = (winograd.transform_back(w) if back else winograd.transform(w), weight)
         return self._kernels[key][0]
 
+    def laid_out(self, weight: Tensor) -> Tensor:
+        """The kernel with its channels last, as torch's convolution reads it; else each call would make it so."""
+        if weight.is_contiguous(memory_format=torch.channels_last):
+            return weight
+        key = (*_owned(weight), torch.is_grad_enabled() and weight.requires_grad)
+        if key not in self._laid_out:
+            self._laid_out[key] = (weight.contiguous(memory_format=torch.channels_last), weight)
+        return self._laid_out[key][0]
+
     def collecting(self, weight: Tensor, geometry: Geometry) -> tuple[Tensor, KernelGradient]:
         """The kernel as all steps see it, and what collects their gradients."""
-        owner = weight._base if weight._is_view() else weight  # slices are new tensors at every step
-        key = (id(owner), *_key(weight), geometry)
+        key = (*_owned(weight), geometry)
         if key not in self._collecting:
             gradient = KernelGradient(weight.detach(), geometry)
             self._collecting[key] = (_Collect.apply(weight, gradient), gradient, weight)
@@ -57,6 +72,7 @@ class Store:
     def clear(self) -> None:
         """Forgets all; it is made again if it is needed again."""
         self._kernels.clear()
+        self._laid_out.clear()
         self._collecting.clear()
 
 
@@ -89,6 +105,9 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, paddin
         form = _form(x, weight, geometry)
         form_of_gradient = _form(x, weight, geometry, of_gradient=True) if learns else "torch"
     if form == form_of_gradient == "torch":
+        store = None if torch.compiler.is_compiling() or shortcuts.functional() else _STORE.get()
+        if store is not None and _primal(weight):
+            weight = store.laid_out(weight)
         return F.conv2d(x, weight, bias, stride, padding, groups=groups)
     if torch.compiler.is_compiling():
         y: Tensor = _in_graph(x, weight, stride, padding, form)
@@ -105,7 +124,26 @@ def _may_choose(x: Tensor, weight: Tensor, groups: int) -> bool:
     exact = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
     if not exact or x.device.type != "cpu" or groups > 1 or x.numel() == 0 or torch.is_autocast_enabled("cpu"):
         return False
-    return torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active()
+    if torch.compiler.is_compiling():
+        return True
+    if shortcuts.functional():
+        return False
+    ordinary = type(x) is Tensor and type(weight) in (Tensor, nn.Parameter)  # not one that only stands for numbers
+    return ordinary and all(_primal(t) for t in (x, weight))
+
+
+def _stored(x: Tensor) -> bool:
+    """Whether x has numbers of its own; one that stands for many in a map over a batch has none."""
+    try:
+        x.untyped_storage()
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
+def _primal(x: Tensor) -> bool:
+    tangent: Tensor | None = forward_ad.unpack_dual(x).tangent  # type: ignore[no-untyped-call]
+    return tangent is None
 
 
 def _form(x: Tensor, weight: Tensor, geometry: Geometry, of_gradient: bool = False) -> Form:
@@ -120,6 +158,11 @@ def _form(x: Tensor, weight: Tensor, geometry: Geometry, of_gradient: bool = Fal
 
 def _key(weight: Tensor) -> tuple[int, torch.Size, tuple[int, ...]]:
     return weight.data_ptr(), weight.shape, weight.stride()
+
+
+def _owned(weight: Tensor) -> tuple[Any, ...]:
+    owner = weight._base if weight._is_view() else weight  # slices are new tensors at every step
+    return (id(owner), *_key(weight))
 
 
 class KernelGradient:
@@ -184,7 +227,7 @@ def _forward(x: Tensor, weight: Tensor, geometry: Geometry, form: str, store: St
         return winograd.convolve(x, store.kernel(weight))
     if form == "product":
         return product.convolve(x, weight, stride, padding)
-    return F.conv2d(x, weight, None, stride, padding)
+    return F.conv2d(x, store.laid_out(weight), None, stride, padding)
 
 
 def _into_input(x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, form: str, store: Store) -> Tensor:
@@ -194,13 +237,15 @@ def _into_input(x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, for
     if form == "product":
         return product.input_gradient(grad, weight, x, stride, padding)
     sides, mask = ([stride] * 2, [padding] * 2, [1, 1]), [True, False, False]
+    weight = store.laid_out(weight)
     into: Tensor = torch.ops.aten.convolution_backward(grad, x, weight, None, *sides, False, [0, 0], 1, mask)[0]
     return into
 
 
 # A kernel's gradient takes a way of its own. All steps read the kernel through one _Collect. Backward, each step's
 # _Convolution hands its share to a KernelGradient and returns None for the kernel; autograd still counts these, so that
-# _Collect's turn comes when all steps of the pass have had theirs, and it returns the sum.
+# _Collect's turn comes when all steps of the pass have had theirs, and it returns the sum. Gradients that torch itself
+# made come to it as usual.
 
 
 class _Collect(torch.autograd.Function):
@@ -215,7 +260,10 @@ class _Collect(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None]:
-        return ctx.gradient.take(), None
+        collected = ctx.gradient.take()
+        if grad is None or collected is None:
+            return (collected if grad is None else grad), None
+        return grad + collected, None
 
 
 class _Convolution(torch.autograd.Function):
@@ -232,12 +280,13 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # create_graph: what is made here would silently count as constant
-            raise VentralError(
-                "the network's convolutions can be differentiated once on a CPU; for gradients of gradients set its"
-                " fast_convolutions to False"
-            )
         x, weight = ctx.saved_tensors
+        if torch.is_grad_enabled() or not _stored(grad):  # gradients of gradients, or of a batch of outputs
+            sides = ctx.how[0][:2]
+            wants_x, wants_weight, *_ = ctx.needs_input_grad
+            into_x = conv2d_input(x.shape, weight, grad, *sides) if wants_x else None  # type: ignore[no-untyped-call]
+            into_weight = conv2d_weight(x, weight.shape, grad, *sides) if wants_weight else None  # type: ignore[no-untyped-call]
+            return into_x, into_weight, None, None, None, None
         # the second: the kernel's _Collect, which runs only if the kernel's gradient is asked for
         if ctx.gradient is not None and torch._C._will_engine_execute_node(ctx.next_functions[1][0]):
             ctx.gradient.add(x, grad)
@@ -269,13 +318,13 @@ def _backward_in_graph(
     into_weight = gradient.take()
     assert into_weight is not None
     into_x = _into_input(x, weight, grad, geometry, form, Store())
-    return tuple(g.contiguous(memory_format=torch.channels_last) for g in (into_x, into_weight))  # type: ignore[return-value]
+    return into_x.contiguous(memory_format=torch.channels_last), into_weight.contiguous()
 
 
 @_backward_in_graph.register_fake
 def _(x: Tensor, weight: Tensor, grad: Tensor, stride: int, padding: int, form: str) -> tuple[Tensor, Tensor]:
-    like = (torch.empty_like(g, memory_format=torch.channels_last) for g in (x, weight))
-    return next(like), next(like)
+    into_x = torch.empty_like(x, memory_format=torch.channels_last)
+    return into_x, torch.empty_like(weight, memory_format=torch.contiguous_format)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -58,7 +58,7 @@ def transform_back(weight: Tensor) -> Tensor:
 
 def _transform(weight: Tensor, matrix: Tensor) -> Tensor:
     k, c = weight.shape[:2]
-    return _times(matrix, weight.permute(0, 2, 3, 1).reshape(k, 9, c)).transpose(0, 1)
+    return (matrix.to(weight.dtype) @ weight.reshape(k * c, 9).T).view(_WINDOW**2, k, c)
 
 
 def convolve(x: Tensor, kernel: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def gradient_products(x: Tensor, grad: Tensor) -> Tensor:
 def kernel_gradient(products: Tensor) -> Tensor:
     """The gradient of a kernel [K, C, 3, 3]."""
     _, k, c = products.shape
-    return _times(_KERNEL.T, products.transpose(0, 1)).view(k, 3, 3, c).permute(0, 3, 1, 2)
+    return (products.reshape(_WINDOW**2, k * c).T @ _KERNEL.to(products.dtype)).view(k, c, 3, 3)
 
 
 def _times(matrix: Tensor, batch: Tensor) -> Tensor:

@@ -18,10 +18,13 @@ from typing import Literal
 import numpy as np
 from xarray import DataArray
 
+from ventralstream.assembly import names_of
 from ventralstream.brain.recordings.datasets.files import read_table
 from ventralstream.brain.recordings.netcdf import read, with_stimulus_table
+from ventralstream.data_root import data_root
 from ventralstream.errors import VentralError, unknown
 
+HOME = "https://www.brain-score.org"
 ADDRESS = "https://brainscore-storage.s3.amazonaws.com/brainio-brainscore"
 
 
@@ -150,12 +153,12 @@ def download(name: str, root: str | Path, *, images: bool = False, address: str 
     return Path(root) / found.file
 
 
-def load(name: str, root: str | Path, *, into_memory: bool = True) -> DataArray:
+def load(name: str, root: str | Path | None = None, *, into_memory: bool = True) -> DataArray:
     """Loads a downloaded set, with what the table of its stimuli says of them, as Brain-Score does.
 
     Args:
         name: One of `SETS`.
-        root: The folder it was downloaded to.
+        root: The folder it was downloaded to; None: the one that VENTRALSTREAM_DATA names.
         into_memory: Whether to read the values now; see `read`. The temporal sets take several GB.
 
     Returns:
@@ -167,11 +170,14 @@ def load(name: str, root: str | Path, *, into_memory: bool = True) -> DataArray:
     Raises:
         VentralError: for an unknown name, or if a file is not there or not what it should be.
     """
-    found = _set(name)
+    found, root = _set(name), data_root(root, name)
     path, table = Path(root) / found.file, Path(root) / found.stimuli.csv
     for file, sha1 in ((path, found.sha1), (table, found.stimuli.csv_sha1)):
         if not file.is_file():
-            raise VentralError(f"'{file}' does not exist; download('{name}', '{root}') puts it there")
+            how = "puts it there" if found.access == "public" else "asks for it, but needs Brain-Score's credentials"
+            raise VentralError(
+                f"'{file}' does not exist; download('{name}', '{root}') {how}; it is one of Brain-Score's, {HOME}"
+            )
         if _sha1(file) != sha1:
             raise VentralError(f"'{file}' is not the file that Brain-Score published (its SHA-1 differs); delete it")
     recordings = with_stimulus_table(read(path, load=into_memory), read_table(table))
@@ -198,11 +204,11 @@ def monkey_solution_times(kar2019: DataArray, decoder: str = "svm") -> DataArray
     for name in ("decoder", "i1", "image_label"):
         if name not in kar2019.coords:
             raise VentralError(f"these are no object solution times of Kar 2019: they have no '{name}'")
-    decoders = kar2019["decoder"].values.astype(str).tolist()
+    decoders = names_of(kar2019, "decoder").tolist()
     if decoder not in decoders:
         raise unknown("decoder", decoder, decoders)
     times = kar2019.isel(decoder=decoders.index(decoder), drop=True)
-    _, first = np.unique(times["stimulus_id"].values, return_index=True)
+    _, first = np.unique(names_of(times, "stimulus_id"), return_index=True)
     return times.isel(presentation=first).assign_coords(
         object_name=("presentation", times["image_label"].values[first]),
     )

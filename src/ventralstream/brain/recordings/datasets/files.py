@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,40 @@ import pandas as pd  # type: ignore[import-untyped]
 import scipy.io
 from numpy.typing import NDArray
 
+from ventralstream.data_root import data_root
 from ventralstream.errors import VentralError, unknown
 
 
-def find(root: str | Path, name: str, source: str) -> Path:
+@dataclass(frozen=True)
+class Source:
+    """Where a data set is from; as text a part of a sentence that ends with where to get it.
+
+    Attributes:
+        what: What it is, and whose.
+        folder: The folder in which it lies, in that of the data sets.
+        address: Where its authors publish it.
+    """
+
+    what: str
+    folder: str
+    address: str
+
+    def __str__(self) -> str:
+        return f"{self.what}, looked for in the folder '{self.folder}'; get it at {self.address}"
+
+
+def find(root: str | Path | None, name: str, source: Source) -> Path:
     """A file or folder of a data set.
 
     Args:
-        root: The folder of the data sets.
-        name: Path below it.
-        source: Where the set comes from, for the error.
+        root: The folder of the data sets; None: the one that VENTRALSTREAM_DATA names.
+        name: Path below the set's own folder; "" for that folder.
+        source: The set.
 
     Raises:
-        VentralError: It is not there.
+        VentralError: It is not there; the error says where to get it.
     """
-    path = Path(root) / name
+    path = data_root(root, source.folder) / source.folder / name
     if not path.exists():
         raise VentralError(f"'{path}' does not exist; it is part of {source}")
     return path

@@ -9,16 +9,21 @@ import numpy as np
 from xarray import DataArray
 
 from ventralstream.assembly import TimeBins, assembly, time_bins
-from ventralstream.brain.recordings.datasets.files import find, read_mat
+from ventralstream.brain.recordings.datasets.files import Source, find, read_mat
 from ventralstream.brain.recordings.spikes import Unit, count_spikes, in_unit, repetition_numbers
 from ventralstream.errors import VentralError
 
-SOURCE = "the 7-object set of Zhang & Desimone (GPL-3), unpacked as the folder 'zhang-desimone-7object'"
+SOURCE = Source(
+    "the 7-object set of Zhang & Desimone (GPL-3)",
+    "zhang-desimone-7object",
+    "http://www.readout.info/downloads/datasets/zhang-desimone-7-objects-dataset/ (of Zhang et al. 2011,"
+    " https://doi.org/10.1073/pnas.1100999108)",
+)
 REPETITIONS = 20  # of each of 7 objects at 3 positions
 
 
 def macaque_it(
-    root: str | Path,
+    root: str | Path | None = None,
     bin_ms: int = 10,
     *,
     time_bins_ms: TimeBins | None = None,
@@ -32,7 +37,8 @@ def macaque_it(
     (flower at the middle: 19): their response in repetition 19 of that stimulus is NaN.
 
     Args:
-        root: The folder in which `zhang-desimone-7object` lies.
+        root: The folder of the data sets; None: the one that VENTRALSTREAM_DATA names. The set is its
+            folder `zhang-desimone-7object`.
         bin_ms: Width of the time bins in ms, a whole number.
         time_bins_ms: Or other bins, in whole ms from onset; of any width, and they may overlap.
         unit: "spikes/s", or "spikes" (counts).
@@ -44,7 +50,7 @@ def macaque_it(
     Raises:
         VentralError: The files are not there or not as described, or a bin lies outside the raster.
     """
-    folder = find(root, "zhang-desimone-7object", SOURCE)
+    folder = find(root, "", SOURCE)
     paths = sorted(folder.glob("*_raster_data.mat"))
     if not paths:
         raise VentralError(f"'{folder}' holds no *_raster_data.mat; expected {SOURCE}")

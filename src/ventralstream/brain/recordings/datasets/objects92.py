@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
-from ventralstream.brain.recordings.datasets.files import find, read_mat
+from ventralstream.brain.recordings.datasets.files import Source, find, read_mat
 from ventralstream.data.stimuli import Stimuli
 
-SOURCE = "the 92-object set of Kriegeskorte et al. 2008, in the folder 'kriegeskorte-92'"
-FOLDER = "kriegeskorte-92"
+SOURCE = Source(
+    "the 92-object set of Kriegeskorte et al. 2008",
+    "kriegeskorte-92",
+    "https://github.com/rsagroup/rsatoolbox (demos/92imageData; https://doi.org/10.1016/j.neuron.2008.10.043)",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,18 +42,19 @@ class Kriegeskorte92:
     behaviour: NDArray[np.float64]
 
 
-def kriegeskorte92(root: str | Path) -> Kriegeskorte92:
+def kriegeskorte92(root: str | Path | None = None) -> Kriegeskorte92:
     """Loads the set.
 
     Args:
-        root: The folder in which `kriegeskorte-92` lies.
+        root: The folder of the data sets; None: the one that VENTRALSTREAM_DATA names. The set is its
+            folder `kriegeskorte-92`.
 
     Raises:
         VentralError: The files are not there.
     """
-    main = read_mat(find(root, f"{FOLDER}/Kriegeskorte_Neuron2008_supplementalData.mat", SOURCE))
-    sessions = read_mat(find(root, f"{FOLDER}/92_brainRDMs.mat", SOURCE), simplify=False)["RDMs"][0]
-    judged = read_mat(find(root, f"{FOLDER}/92_behavRDMs.mat", SOURCE), simplify=False)["rdms_behav_92"][0]
+    main = read_mat(find(root, "Kriegeskorte_Neuron2008_supplementalData.mat", SOURCE))
+    sessions = read_mat(find(root, "92_brainRDMs.mat", SOURCE), simplify=False)["RDMs"][0]
+    judged = read_mat(find(root, "92_behavRDMs.mat", SOURCE), simplify=False)["rdms_behav_92"][0]
     objects, rdms = main["stimuli_92objs"], main["RDMs_mIT_hIT_fig1"]
     ids = tuple(f"{i + 1:02}" for i in range(len(objects)))
     membership = np.asarray(main["categoryVectors"], dtype=bool)

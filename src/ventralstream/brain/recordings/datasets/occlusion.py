@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 from xarray import DataArray
 
-from ventralstream.brain.recordings.datasets.files import find, read_mat, read_table
+from ventralstream.brain.recordings.datasets.files import Source, find, read_mat, read_table
 from ventralstream.data.stimuli import Stimuli
 
-SOURCE = "the occlusion set of Tang et al. 2018, in the folder 'human-occlusion'"
+SOURCE = Source(
+    "the occlusion set of Tang et al. 2018",
+    "human-occlusion",
+    "https://github.com/kreimanlab/occlusion-classification (https://doi.org/10.1073/pnas.1719397115)",
+)
 CATEGORIES = np.array(["animal", "chair", "face", "fruit", "vehicle"])  # 1 to 5 in the files; read off the images
 COLUMNS = {
     "correct": "correct",
@@ -27,11 +31,12 @@ COLUMNS = {
 }
 
 
-def human_occlusion(root: str | Path) -> DataArray:
+def human_occlusion(root: str | Path | None = None) -> DataArray:
     """13,000 trials of 21 people who named the category of an occluded object, backward masked or not.
 
     Args:
-        root: The folder in which `human-occlusion` lies.
+        root: The folder of the data sets; None: the one that VENTRALSTREAM_DATA names. The set is its
+            folder `human-occlusion`.
 
     Returns:
         [presentation]: 1 where the answer was right, 0 where it was wrong. With the coordinates
@@ -47,7 +52,7 @@ def human_occlusion(root: str | Path) -> DataArray:
     Raises:
         VentralError: The file is not there, or lacks a column.
     """
-    trials = read_table(find(root, "human-occlusion/trials_v2.csv.gz", SOURCE), COLUMNS)
+    trials = read_table(find(root, "trials_v2.csv.gz", SOURCE), COLUMNS)
     columns = {
         "masked": trials["masked"].astype(bool),
         "soa_ms": np.round(trials["soa_s"] * 1000).astype(int),
@@ -64,16 +69,17 @@ def human_occlusion(root: str | Path) -> DataArray:
     return DataArray(trials["correct"].astype(float), dims="presentation", coords=coords)
 
 
-def human_occlusion_images(root: str | Path) -> Stimuli:
+def human_occlusion_images(root: str | Path | None = None) -> Stimuli:
     """The 325 occluded objects, 256 x 256, grey; "001" to "325".
 
     An object was hidden differently for different people (`hidden_percent`); these are one rendering of each.
 
     Args:
-        root: The folder in which `human-occlusion` lies.
+        root: The folder of the data sets; None: the one that VENTRALSTREAM_DATA names. The set is its
+            folder `human-occlusion`.
 
     Raises:
         VentralError: The file is not there.
     """
-    images = read_mat(find(root, "human-occlusion/occluded_images.mat", SOURCE))["img_mat"]
+    images = read_mat(find(root, "occluded_images.mat", SOURCE))["img_mat"]
     return Stimuli(tuple(f"{i + 1:03}" for i in range(len(images))), np.stack(list(images)))

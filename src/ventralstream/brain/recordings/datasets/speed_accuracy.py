@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 from xarray import DataArray
 
-from ventralstream.brain.recordings.datasets.files import find, read_table
+from ventralstream.brain.recordings.datasets.files import Source, find, read_table
 
-SOURCE = "the speed-accuracy set of Subramanian et al. 2021, in the folder 'human-speed-accuracy'"
+SOURCE = Source(
+    "the speed-accuracy set of Subramanian et al. 2021",
+    "human-speed-accuracy",
+    "https://ajaysub110.github.io/publication/subramanian2021using/",
+)
 COLUMNS = {
     "target_rt_ms": "time_ms",
     "condition": "condition",
@@ -23,11 +27,12 @@ COLUMNS = {
 }
 
 
-def human_speed_accuracy(root: str | Path) -> DataArray:
+def human_speed_accuracy(root: str | Path | None = None) -> DataArray:
     """43,500 trials of 33 people who named CIFAR-10 classes when a signal told them to.
 
     Args:
-        root: The folder in which `human-speed-accuracy` lies.
+        root: The folder of the data sets; None: the one that VENTRALSTREAM_DATA names. The set is its
+            folder `human-speed-accuracy`.
 
     Returns:
         [presentation]: 1 where the answer was right, 0 where it was wrong, NaN where none came in time (23 % of the
@@ -43,7 +48,7 @@ def human_speed_accuracy(root: str | Path) -> DataArray:
     Raises:
         VentralError: The file is not there, or lacks a column.
     """
-    trials = read_table(find(root, "human-speed-accuracy/trials.csv.gz", SOURCE), COLUMNS)
+    trials = read_table(find(root, "trials.csv.gz", SOURCE), COLUMNS)
     answered = trials["response"] != ""
     right = np.where(answered, trials["response"] == trials["truth"], np.nan)
     return DataArray(right, dims="presentation", coords={name: ("presentation", c) for name, c in trials.items()})

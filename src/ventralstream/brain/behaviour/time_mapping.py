@@ -16,78 +16,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
-from scipy.special import softmax
 
-from ventralstream.brain.arrays import coordinate, mean_of_defined
-from ventralstream.brain.correlation import pearson
+from ventralstream.arguments import whole
+from ventralstream.arrays import as_floats
+from ventralstream.assembly import groups_of, numbers_of
+from ventralstream.brain.correlation import mean_of_defined, pearson
 from ventralstream.errors import VentralError, unknown
 
 Floats = NDArray[np.float64]
 Form = Literal["absolute", "relative"]
-
-
-def correct_over_time(
-    logits: ArrayLike, truth: ArrayLike, times_ms: ArrayLike, *, presentation: Mapping[str, ArrayLike] | None = None
-) -> xr.DataArray:
-    """Whether a model's answer is right at each of its steps.
-
-    Args:
-        logits: [image, step, class].
-        truth: The right class of each image, [image].
-        times_ms: The steps' times, [step].
-        presentation: Coordinates of the images, by name, e.g. `stimulus_id` or a level of difficulty.
-
-    Returns:
-        0 or 1, [presentation, time_bin].
-    """
-    values, truth, times = _answers(logits, truth, times_ms)
-    right = (values.argmax(-1) == truth[:, None]).astype(np.float64)
-    return _over_time(right, times, presentation)
-
-
-def early_exits(
-    logits: ArrayLike,
-    truth: ArrayLike,
-    times_ms: ArrayLike,
-    thresholds: ArrayLike,
-    *,
-    presentation: Mapping[str, ArrayLike] | None = None,
-) -> xr.DataArray:
-    """Whether a model is right when it answers as soon as it is confident: a point in time for each threshold.
-
-    The rule is `Network.decide`'s: an image is answered at the first step whose largest class probability reaches the
-    threshold; one that never does gets the answer of its most confident step. That answer is only known at the end, so
-    its time is the last step's (our choice).
-
-    Args:
-        logits: [image, step, class], from the first step that the image drives.
-        truth: The right class of each image, [image].
-        times_ms: The steps' times, [step].
-        thresholds: Confidences from 0 to 1, rising.
-        presentation: Coordinates of the images, by name.
-
-    Returns:
-        0 or 1, [presentation, time_bin], one time bin a threshold: `time_bin_start` is the mean exit time in ms,
-        `threshold` the threshold and `exit_ms` [presentation, time_bin] each image's. Thresholds that only repeat the
-        exits of the one before are left out.
-    """
-    values, truth, times = _answers(logits, truth, times_ms)
-    limits = np.asarray(thresholds, dtype=np.float64)
-    if limits.ndim != 1 or not len(limits) or (np.diff(limits) <= 0).any() or limits[0] < 0 or limits[-1] > 1:
-        raise VentralError(f"thresholds are rising confidences from 0 to 1; got {limits.tolist()}")
-    confidence = softmax(values, axis=-1).max(-1)
-    answer = values.argmax(-1)
-    reached = confidence[:, :, None] >= limits
-    decided = reached.any(1)
-    step = np.where(decided, reached.argmax(1), confidence.argmax(1)[:, None])
-    exit_ms = np.where(decided, times[step], times[-1])
-    new = np.ones(len(limits), dtype=bool)
-    new[1:] = (exit_ms[:, 1:] != exit_ms[:, :-1]).any(0)
-    right = (np.take_along_axis(answer, step, 1) == truth[:, None]).astype(np.float64)
-    result = _over_time(right[:, new], exit_ms[:, new].mean(0), presentation)
-    return result.assign_coords(
-        threshold=("time_bin", limits[new]), exit_ms=(("presentation", "time_bin"), exit_ms[:, new])
-    )
 
 
 @dataclass(frozen=True)
@@ -151,7 +88,7 @@ def fit_time_mapping(
     subject: str | None = None,
     form: Form = "absolute",
     chance: float = 0.0,
-    bootstraps: int = 200,
+    resamples: int = 200,
     seed: int = 0,
 ) -> TimeMapping:
     """Fits the offset and the scale that bring a model's accuracy over its steps closest to people's over time.
@@ -168,13 +105,14 @@ def fit_time_mapping(
         form: "absolute" accuracies, or "relative": each side's, less chance, over its own best (over times, of the
             mean over levels), where a model and people differ in how good they ever get.
         chance: The accuracy of guessing, for "relative".
-        bootstraps: How many resamplings of subjects (or trials) and of the model's images the intervals rest on.
+        resamples: How many resamplings of subjects (or trials) and of the model's images the intervals rest on.
         seed: Of the resampling.
 
     Returns:
         The mapping; NaN with the reason where accuracies do not determine it: the model's (or people's) do not
         change, or fewer than two of people's times fall among its steps.
     """
+    resamples, seed = whole("resamples", resamples, 0), whole("seed", seed, 0)
     if form not in ("absolute", "relative"):
         raise unknown("form", form, ["absolute", "relative"])
     if set(model.dims) != {"presentation", "time_bin"} or people.dims != ("presentation",):
@@ -183,17 +121,17 @@ def fit_time_mapping(
             f" got {list(model.dims)} and {list(people.dims)}"
         )
     model = model.transpose("presentation", "time_bin")
-    step_ms = coordinate(model, "time_bin_start").astype(np.float64)
+    step_ms = numbers_of(model, "time_bin_start")
     if len(step_ms) > 1 and (np.diff(step_ms) <= 0).any():
         raise VentralError("a model's times must rise")
-    times, at = np.unique(coordinate(people, time).astype(np.float64), return_inverse=True)
+    times, at = np.unique(numbers_of(people, time), return_inverse=True)
     if len(times) < 2:
         raise VentralError(f"a mapping of times needs people at 2 times or more; got {len(times)}")
     levels, people_level, model_level = _levels(people, model, level)
 
-    right = np.asarray(people.values, dtype=np.float64)
+    right = as_floats(people.values, "answers").astype(np.float64)
     answered = np.isfinite(right)
-    who = coordinate(people, subject) if subject else np.arange(len(right))
+    who = groups_of(people, subject)[1] if subject else np.arange(len(right))
     trials = _tally(right[answered], who[answered], people_level[answered], at[answered], (len(levels), len(times)))
     shape = (len(levels), len(step_ms))
     image, step = (index.ravel() for index in np.indices(model.shape))
@@ -204,7 +142,7 @@ def fit_time_mapping(
         "images": len(images.rights),
         "levels": len(levels),
         "times": len(times),
-        "bootstraps": bootstraps,
+        "resamples": resamples,
     }
     if subject:
         n["subjects"] = len(trials.rights)
@@ -224,12 +162,12 @@ def fit_time_mapping(
 
     random = np.random.default_rng(seed)
     fits = []
-    for _ in range(bootstraps):
+    for _ in range(resamples):
         some_trials, some_images = trials.resampled(random), images.resampled(random)
         of_people, of_model = (_scaled(tally.accuracy(), form, chance) for tally in (some_trials, some_images))
         if not _undetermined(of_model, of_people):
             fits.append(_fit(step_ms, of_model, times, of_people, some_trials.counts.sum(0)))
-    n["bootstraps_undetermined"] = bootstraps - len(fits)
+    n["resamples_undetermined"] = resamples - len(fits)
     low, high = np.percentile(np.array(fits), [2.5, 97.5], axis=0) if fits else np.full((2, 2), np.nan)
     predicted = _predict(np.array([offset]), np.array([scale]), step_ms, machine, times)[:, 0]
     ok = np.isfinite(human) & np.isfinite(predicted)
@@ -352,25 +290,8 @@ def _levels(
     if level is None:
         of_people, of_model = (np.zeros(a.sizes["presentation"], dtype=np.intp) for a in (people, model))
         return np.array(["all"]), of_people, of_model
-    levels, people_index = np.unique(coordinate(people, level), return_inverse=True)
-    others, model_index = np.unique(coordinate(model, level), return_inverse=True)
+    levels, people_index = groups_of(people, level)
+    others, model_index = groups_of(model, level)
     if not np.array_equal(levels, others):
         raise VentralError(f"people's and the model's '{level}' differ: {levels.tolist()} and {others.tolist()}")
     return levels, people_index.astype(np.intp), model_index.astype(np.intp)
-
-
-def _answers(logits: ArrayLike, truth: ArrayLike, times_ms: ArrayLike) -> tuple[Floats, NDArray[Any], Floats]:
-    values, right = np.asarray(logits, dtype=np.float64), np.asarray(truth)
-    times = np.asarray(times_ms, dtype=np.float64)
-    if values.ndim != 3 or right.shape != values.shape[:1] or times.shape != values.shape[1:2]:
-        raise VentralError(
-            "expected logits [image, step, class] with a class for each image and a time for each step;"
-            f" got {values.shape}, {right.shape}, {times.shape}"
-        )
-    return values, right, times
-
-
-def _over_time(right: Floats, times: Floats, presentation: Mapping[str, ArrayLike] | None) -> xr.DataArray:
-    coords: dict[str, Any] = {name: ("presentation", np.asarray(v)) for name, v in (presentation or {}).items()}
-    coords["time_bin_start"] = ("time_bin", times)
-    return xr.DataArray(right, dims=("presentation", "time_bin"), coords=coords)

@@ -1,0 +1,51 @@
+"""Signals during long work (training, extraction): it finishes its batch and saves before it ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any, Self
+
+from ventralstream.errors import Interrupted
+
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Interruption:
+    """While it is entered, SIGINT (Ctrl-C), SIGTERM and SIGHUP are noted, and nothing else happens.
+
+    The loop asks `wanted` where it can stop. Further signals change nothing: what is being saved is saved. Outside
+    the main thread, where Python handles no signals, it does nothing.
+
+    Attributes:
+        signum: The first signal that came, or None.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self._before: dict[int, Any] = {}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a signal came."""
+        return self.signum is not None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for signum in _SIGNALS:
+                # with nohup a lost terminal is no reason to stop
+                if not (signum == getattr(signal, "SIGHUP", None) and signal.getsignal(signum) is signal.SIG_IGN):
+                    self._before[signum] = signal.signal(signum, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        self.signum = self.signum or signum
+
+    def interrupted(self) -> Interrupted:
+        """What to raise when it was wanted."""
+        return Interrupted.by(self.signum or signal.SIGINT)

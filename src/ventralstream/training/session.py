@@ -1,0 +1,287 @@
+"""One session of a run: from a checkpoint on to the run's end, or until it is interrupted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import Any, Literal
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from ventralstream.data import FolderSet, Loader, MemorySet
+from ventralstream.data.pixels import seed_of
+from ventralstream.errors import VentralError
+from ventralstream.evaluation import StepCounts, evaluating
+from ventralstream.interrupt import Interruption
+from ventralstream.training.checkpoint import checkpoints, position_name, remove, write_checkpoint
+from ventralstream.training.finite import Watch, check_finite
+from ventralstream.training.folder import CHECKPOINTS, TENSORBOARD, Checkpoint, RunFolder
+from ventralstream.training.metrics import Metrics
+from ventralstream.training.recipe import Place
+from ventralstream.training.screen import Screen
+from ventralstream.training.task import LOG_EVERY, Task, accuracy_name, metric_names
+
+Sets = tuple[MemorySet | FolderSet, MemorySet | FolderSet]  # to train on, to validate on
+AfterBatch = Callable[[int], None]
+
+KEEP = 2  # checkpoints beside the first; the one before the last is there should the disk break the last one
+PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "32": "32-true",
+    "bf16": "bf16-mixed",
+    "16": "16-mixed",
+}
+
+
+def make_fabric(place: Place, precision: str) -> Fabric:
+    """The devices of a run; VentralError if this machine has no such ones."""
+    try:
+        return Fabric(accelerator=place.accelerator, devices=place.devices, precision=PRECISIONS[precision])
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
+        raise VentralError(f"this machine cannot run it: {str(error).strip().splitlines()[0]}") from None
+
+
+class Session:
+    """Trains a run on from a checkpoint.
+
+    On several devices each takes every n-th image of a batch, so that the batch size does not depend on them.
+
+    Args:
+        run: The run.
+        start: The checkpoint to go on from.
+        fabric: The devices, launched.
+        sets: The images to train and to validate on.
+        place: Where it runs.
+        screen: Where progress is shown.
+        stop: Whether a signal asks for the end.
+        after_batch: Called after each batch with the batches done in the run.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        start: Checkpoint,
+        fabric: Fabric,
+        sets: Sets,
+        place: Place,
+        screen: Screen,
+        stop: Interruption,
+        after_batch: AfterBatch | None,
+    ) -> None:
+        self.run, self.recipe, self.fabric, self.place = run, run.recipe, fabric, place
+        self.screen, self.stop, self.after_batch = screen, stop, after_batch
+        network = start.build()
+        if self.recipe.compile:
+            network.compile()
+        task = fabric.to_device(Task(network, self.recipe.label_smoothing, self.recipe.remat)).train()
+        self.network = network
+        self.model = fabric.strategy.setup_module(task)
+        self.optimizer = fabric.strategy.setup_optimizer(self.recipe.optimizer.build(network.parameters()))
+        if start.optimizer is not None:
+            self.optimizer.load_state_dict(start.optimizer)
+            fabric.strategy.precision.load_state_dict(start.scaler)
+        self.train_loader, self.val_loader = (
+            Loader(
+                data,
+                self.recipe.batch_size,
+                train=data is sets[0],
+                seed=self.recipe.seed,
+                device=fabric.device,
+                workers=place.workers,
+            )
+            for data in sets
+        )
+        self.batches = len(self.train_loader)
+        self.epoch, self.batch = start.epoch, start.batch
+        if self.batch:
+            self.train_loader.load_state_dict(start.loader)
+        # In this epoch: sum of losses, right answers, images; what was counted before is the first process's.
+        self.seen = start.seen.to(fabric.device) * fabric.is_global_zero
+        self.watch = Watch(fabric.device, scaled=self.recipe.precision == "16")
+        self.metrics: Metrics | None = None
+        self.board: SummaryWriter | None = None
+        if fabric.is_global_zero:
+            self.metrics = Metrics(run.metrics, metric_names(network.spec), start.metrics)
+            self.board = SummaryWriter(str(run.path / TENSORBOARD), purge_step=self.done + 1)
+        self.saved, self.saved_at = (self.epoch, self.batch), time.monotonic()
+
+    @property
+    def done(self) -> int:
+        """The batches done in the run."""
+        return self.epoch * self.batches + self.batch
+
+    def fit(self) -> None:
+        """Trains and validates, epoch after epoch.
+
+        Raises:
+            Interrupted: if a signal came; what is done is saved.
+            VentralError: if numbers that are not finite came out; what was saved before is good.
+        """
+        try:
+            while self.epoch < self.recipe.epochs:
+                if self.batch < self.batches:
+                    self._train()
+                self._check_finite()  # the last batch's weights, which no loss was measured with
+                self._end_if_wanted()
+                measured = self._validate()
+                self.epoch, self.batch = self.epoch + 1, 0
+                self.seen.zero_()
+                self._log(self.done, self.epoch, **measured)
+                self.save()
+                if self.fabric.is_global_zero:
+                    self.run.save_weights(self.network)
+                    self.screen.validated(self.epoch, measured)
+            if self.stop.wanted:
+                raise self.stop.interrupted()
+        except (RuntimeError, VentralError):
+            if self.stop.wanted:  # the signal also ended a process that reads images; the last checkpoint is good
+                raise self.stop.interrupted() from None
+            raise
+        finally:
+            if self.board is not None:
+                self.board.close()
+
+    def save(self) -> None:
+        """Makes a checkpoint of where the run stands, unless there is one; what is not finite is refused."""
+        if self.saved == (self.epoch, self.batch):
+            return
+        self._check_finite()
+        seen = self._sum(self.seen)
+        if self.fabric.is_global_zero:
+            assert self.metrics is not None
+            folder = self.run.path / CHECKPOINTS
+            here = Checkpoint(
+                self.epoch,
+                self.batch,
+                self.run.recipe,
+                self.network.spec,
+                self.run.data,
+                self.run.fingerprints,
+                self.place,
+                network=self.network.state_dict(),
+                optimizer=self.optimizer.state_dict(),
+                scaler=self.fabric.strategy.precision.state_dict(),
+                loader=self.train_loader.state_dict(),
+                seen=seen,
+                metrics=self.metrics.text,
+            )
+            write_checkpoint(folder / position_name(self.epoch, self.batch), here.content())
+            for old in checkpoints(folder)[1:-KEEP]:
+                remove(old)
+        self.fabric.barrier()
+        self.saved, self.saved_at = (self.epoch, self.batch), time.monotonic()
+
+    def _check_finite(self) -> None:
+        self.watch.settle()
+        check_finite(self.network.state_dict(), self.optimizer.state_dict(), self.done)
+
+    def _train(self) -> None:
+        """Trains to the epoch's end."""
+        self.train_loader.set_epoch(self.epoch)
+        batches = iter(self.train_loader)
+        try:
+            self._end_if_wanted()
+            for images, labels in batches:
+                loss = self._learn(images, labels)
+                self.batch += 1
+                if self.after_batch is not None:
+                    self.after_batch(self.done)
+                self.screen.trained(self.done, loss.item)
+                if self.batch < self.batches:  # the last batch is followed by the validation
+                    due, wanted = self._agree(time.monotonic() - self.saved_at >= self.place.checkpoint_every)
+                    if due and not wanted:
+                        self.save()
+                    self._end_if_wanted(wanted)
+        finally:
+            _close(batches)
+
+    def _learn(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Updates the weights by one batch, and gives its loss."""
+        fabric, recipe, step = self.fabric, self.recipe, self.done + 1
+        # What is drawn in a batch (dropout) depends on this key alone: nothing of it need be in a checkpoint.
+        torch.manual_seed(seed_of(recipe.seed, self.epoch, self.batch, fabric.global_rank))
+        rate = recipe.optimizer.lr * recipe.schedule.factor(self.done, self.batches, recipe.epochs)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        images, labels = self._share(images, labels)
+        with fabric.autocast():
+            objective, right = self.model(images, labels)
+        fabric.backward(objective)
+        norm = self._clip()
+        fabric.strategy.optimizer_step(self.optimizer)
+        self.optimizer.zero_grad()
+        loss: Tensor = objective.detach()  # a number that the device may still be working on
+        self.watch.add(step, loss, norm)
+        self.seen += torch.stack([loss * len(labels), right, right.new_tensor(len(labels))])
+        if step % LOG_EVERY == 0:
+            self._log(step, self.epoch + 1, lr=rate, train_loss=loss.item(), train_accuracy=right.item() / len(labels))
+        return loss
+
+    def _clip(self) -> Tensor:
+        """Limits the gradient, and gives its norm before."""
+        self.fabric.strategy.precision.unscale_gradients(self.optimizer)
+        parameters = [p for p in self.network.parameters() if p.grad is not None]
+        if self.recipe.clip is not None:
+            return torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+        return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+
+    def _validate(self) -> dict[str, float]:
+        """What was measured in this epoch, which ends with its validation."""
+        self.screen.update(min(self.done, self.screen.total - 1), "validating")
+        counts, batches = StepCounts(self.network), iter(self.val_loader)
+        try:
+            with evaluating(self.network), self.fabric.autocast():
+                for images, labels in batches:
+                    images, labels = self._share(images, labels)
+                    if len(labels):
+                        counts.add(images, labels)
+                    self._end_if_wanted()
+        finally:
+            _close(batches)
+        loss, right, seen = self._sum(self.seen).tolist()
+        counts.counts = self._sum(counts.counts)
+        validated = counts.result()
+        by_step = zip(map(accuracy_name, validated.steps), validated.accuracy, strict=True)
+        return {
+            "train_loss_epoch": loss / seen,
+            "train_accuracy_epoch": right / seen,
+            "val_accuracy": validated.decision,
+            **dict(by_step),
+        }
+
+    def _end_if_wanted(self, wanted: bool | None = None) -> None:
+        """Saves and stops, if a signal asks for it."""
+        if self._agree(False)[1] if wanted is None else wanted:
+            self.save()
+            raise self.stop.interrupted()
+
+    def _agree(self, due: bool) -> tuple[bool, bool]:
+        """Whether a checkpoint is due and whether to stop, the same for all processes."""
+        if self.fabric.world_size == 1:
+            return due, self.stop.wanted
+        asked = torch.tensor([due and self.fabric.is_global_zero, self.stop.wanted], dtype=torch.int64)
+        due_all, stop_all = self._sum(asked).tolist()
+        return bool(due_all), bool(stop_all)
+
+    def _share(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
+        return images[mine], labels[mine]
+
+    def _sum(self, counts: Tensor) -> Tensor:
+        total: Tensor = self.fabric.all_reduce(counts.to(self.fabric.device).clone(), reduce_op="sum")
+        return total
+
+    def _log(self, step: int, epoch: int, **metrics: float) -> None:
+        if self.metrics is not None and self.board is not None:
+            self.metrics.add(step, epoch=epoch, **metrics)
+            for name, value in metrics.items():
+                self.board.add_scalar(name, value, step)
+
+
+def _close(batches: Any) -> None:
+    """Ends an iteration now, and with it the processes that read ahead for it."""
+    if isinstance(batches, Generator):
+        batches.close()
