@@ -266,7 +266,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, mod
 
 def test_misfits_are_refused(tmp_path, spec, recipe, whole):
     out = tmp_path / "run"
-    with pytest.raises(VentralError, match=r"2 steps are too few to train 'small': .* at step 2, so 3 are needed"):
+    with pytest.raises(VentralError, match=r"2 steps are too few for 'small': .* at step 2, so 3 are needed"):
         train(spec, recipe, out, steps=2)
     seven = vs.model_spec("ff_shallow_cifar", num_classes=7).area("decoder")
     with pytest.raises(VentralError, match="'small' tells 7 classes apart, 'scenes' has 10"):

@@ -27,7 +27,7 @@ from ventralstream.network import Network
 from ventralstream.progress import stderr_console
 from ventralstream.readout import Readout
 from ventralstream.spec import NetworkSpec, spec_from_json
-from ventralstream.timing import first_steps
+from ventralstream.timing import check_driven, first_steps
 from ventralstream.training.checkpoint import checkpoints, position
 from ventralstream.training.folder import CHECKPOINTS, Checkpoint, RunFolder, create_run, recover, refuse_used
 from ventralstream.training.metrics import read_rows
@@ -272,15 +272,11 @@ def _read(path: Path) -> NetworkSpec | Network:
 
 def _check(spec: NetworkSpec, recipe: Recipe, place: Place, sets: Sets) -> None:
     """Raises VentralError for what would fail, or train on nothing, later."""
-    (classes,), first = spec.shapes().output[spec.readout_area], first_steps(spec)[spec.readout_area]
+    (classes,) = spec.shapes().output[spec.readout_area]
     data = sets[0].info
     if classes != data.num_classes:
         raise VentralError(f"'{spec.name}' tells {classes} classes apart, '{data.name}' has {data.num_classes}")
-    if spec.steps <= first:
-        raise VentralError(
-            f"{spec.steps} steps are too few to train '{spec.name}': the image reaches the logits at step"
-            f" {first}, so {first + 1} are needed"
-        )
+    check_driven(spec, spec.steps, readout=spec.readout)
     Loader(sets[0], recipe.batch_size, train=True, seed=recipe.seed, workers=place.workers)  # refuses a batch too large
     if recipe.batch_size % place.devices:
         raise VentralError(f"a batch of {recipe.batch_size} images cannot be shared by {place.devices} devices evenly")
