@@ -1,13 +1,29 @@
-"""The sentence for an argument that is of the wrong kind: what it is, and what was expected."""
+"""Arguments of calls: whole numbers, and the sentence for one of the wrong kind."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sized
+from typing import Annotated, Any
 
 from ventralstream.errors import VentralError, printable, shortened
+from ventralstream.values import Within, fit
 
 _PLAIN = (str, bytes, int, float, list, tuple, dict, set)
+
+
+def whole(what: str, value: Any, least: int = -(2**63)) -> int:
+    """A whole number of any kind (NumPy's too) as an int.
+
+    Args:
+        what: What it is, for the sentence.
+        value: What was given.
+        least: The smallest that is allowed.
+
+    Raises:
+        VentralError: if it is none, or smaller.
+    """
+    return int(fit(value, Annotated[int, Within(least, 2**63 - 1)], what))
 
 
 def misfit(what: str, value: object, expected: str) -> VentralError:

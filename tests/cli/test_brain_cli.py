@@ -224,14 +224,20 @@ def test_people(root, ventral, found):
     assert code == 0 and "43500 trials of 33 people" in out, err
 
 
-def test_people_and_a_run(root, found, tmp_path):
+def begun_run(path, data, root, epochs):
+    """A run that was begun, of which no epoch is complete."""
     from ventralstream.data import load_set
-    from ventralstream.training.folder import create_run, open_run
+    from ventralstream.training.folder import Checkpoint, create_run, open_run
     from ventralstream.training.recipe import Place, Recipe
 
-    data = load_set("cifar10", root, "val", subset=1).info
-    create_run(tmp_path / "run", vs.create_model(MODEL, seed=0), Recipe(data="cifar10"), data)
-    open_run(tmp_path / "run").begin_session(Place(root=root))
+    net, info = vs.create_model(MODEL, seed=0), load_set(data, root, "val", subset=1).info
+    start = Checkpoint(0, 0, Recipe(data=data, epochs=epochs), net.spec, info, (), Place(root=root), net.state_dict())
+    create_run(path, start)
+    open_run(path).begin_session(start.place, start)
+
+
+def test_people_and_a_run(root, found, tmp_path):
+    begun_run(tmp_path / "run", "cifar10", root, epochs=1)
     result = found("people", tmp_path / "run", "--root", root, "--subset", "40")["model"]
     assert result["images"] == 40 and result["times_ms"] == [40, 50, 60, 70, 80, 90]
     assert result["accuracy"][0] < 0.3  # one answer to all images
@@ -270,12 +276,8 @@ def test_progress_is_told_in_a_pipe_and_results_stay_alone_on_stdout(ventral):
     assert f"showing images to {MODEL} (untrained): 36/36 images" in err and "scoring: 2/2 areas" in err
 
 
-def test_a_run_that_is_not_complete_is_said(ventral, found, tmp_path):
-    from ventralstream.data import load_set
-    from ventralstream.training.folder import create_run
-    from ventralstream.training.recipe import Recipe
-
-    create_run(tmp_path / "run", vs.create_model(MODEL, seed=0), Recipe(epochs=3), load_set("scenes", subset=1).info)
+def test_a_run_that_is_not_complete_is_said(ventral, root, tmp_path):
+    begun_run(tmp_path / "run", "cifar10", root, epochs=3)
     code, out, err = ventral("score", tmp_path / "run", "--data", "untimed.nc", *SHOWN, "--areas", "conv3")
     assert code == 0, err
     for said in (out, err):

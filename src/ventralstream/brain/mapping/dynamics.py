@@ -27,13 +27,13 @@ from ventralstream.errors import VentralError
 def time_courses(models: Mapping[str, DataArray], recordings: DataArray, **options: Any) -> Dataset:
     """Scores several models, or a model and its controls, on the same recordings and splits, time bin by time bin.
 
-    This is paper A's figure (papers.md A.8): a ConvRNN against feedforward and time-decay controls, under the
-    recordings' ceiling.
+    This is the figure of Nayebi et al. 2018 (docs/papers.md A.8): a ConvRNN against feedforward and time-decay
+    controls, under the recordings' ceiling.
 
     Args:
         models: Features by the model's name, each as `predictivity` takes them.
         recordings: Recordings with time bins.
-        options: What else `predictivity` takes, the same for all models. `over_time="shared"` is paper A's test.
+        options: What else `predictivity` takes, the same for all models. `over_time="shared"` is their test.
 
     Returns:
         Variables `value`, `raw`, `error` [model, time_bin], `lower`, `upper` (95 % interval; none without `resamples`)

@@ -67,7 +67,8 @@ def consistency(
     data_["regions"] = {r: s.to_json() for r, s in found.items()}
 
     def draw() -> Figure:
-        from ventralstream.report.brain_figures import Course, courses, histogram
+        from ventralstream.report.brain_figures import histogram
+        from ventralstream.report.courses import Course, courses
 
         label = "internal consistency"
         if not timed:

@@ -68,7 +68,7 @@ def decode(
     found = {"command": "decode", "data": recorded.name, "label": label, "window_ms": window_ms, "folds": folds}
 
     def draw() -> Figure:
-        from ventralstream.report.brain_figures import Course, courses
+        from ventralstream.report.courses import Course, courses
 
         return courses(
             [Course.of("decoded", curve)],

@@ -153,7 +153,7 @@ def _speed(
         }
 
     def draw() -> Figure:
-        from ventralstream.report.brain_figures import Course, courses
+        from ventralstream.report.courses import Course, courses
 
         panels = {
             each: [Course.of(f"level {strength}", c) for strength, c in levels.items()]
@@ -223,7 +223,7 @@ def _occlusion(name: str, root: Path, seed: int) -> Result:
     }
 
     def draw() -> Figure:
-        from ventralstream.report.brain_figures import Course, courses
+        from ventralstream.report.courses import Course, courses
 
         return courses(
             [Course.of("no mask", by_soa.unmasked), Course.of("masked", by_soa.masked)],

@@ -103,7 +103,8 @@ def rsa(
     }
 
     def draw() -> Figure:
-        from ventralstream.report.brain_figures import Course, similarity
+        from ventralstream.report.brain_figures import similarity
+        from ventralstream.report.courses import Course
 
         pictures = {r: reference.square() for r, reference in references.items()}
         models_found = list(dict.fromkeys(m for m, *_ in found))

@@ -236,7 +236,8 @@ def _figure(found: list[_Found], recordings: DataArray, how: dict[str, Any], tim
     import numpy as np
 
     from ventralstream.brain import internal_consistency, predictivity
-    from ventralstream.report.brain_figures import Bar, Course, Neurons, courses, scores
+    from ventralstream.report.brain_figures import Bar, Neurons, scores
+    from ventralstream.report.courses import Course, courses
 
     best = {model: max((f for f in found if f.model == model), key=lambda f: f.raw) for model in _models(found)}
     correction = how["correction"]
