@@ -311,7 +311,9 @@ def _other_state(spec: NetworkSpec, name: str, found: Iterable[Any], right: Iter
 
 
 def _of_type(like: Tensor, x: Tensor | None) -> Tensor | None:
-    return x if x is None else x.to(like.dtype)
+    if x is None or not (x.is_floating_point() or x.is_complex()):
+        return x
+    return x.to(like.dtype.to_complex() if x.is_complex() else like.dtype)
 
 
 def _formed(value: Any, form: Form, batch: int) -> Any:
