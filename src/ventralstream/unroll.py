@@ -247,8 +247,7 @@ def execution(
         return None, tuple(_of_type(like, x) for x in held)
 
     direct = not (request.watched or shortcuts.transformed())
-    running = Execution(program, stage, leaf, display.batch, wanted, remat, direct, net.fast_convolutions)
-    return running
+    return Execution(program, stage, leaf, display.batch, wanted, remat, direct, net.fast_convolutions)
 
 
 def _recorded_numbers(net: Unrollable, shapes: Shapes, recorded: Iterable[Recorded]) -> int:
