@@ -10,7 +10,7 @@ folder=$(realpath -m "${1:?usage: bash scripts/check_brainscore.sh FOLDER, the v
 cd "$(dirname "$0")/.."
 
 [ -x "$folder/bin/python" ] || python3 -m venv "$folder"
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check brainscore-vision -e .
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check brainscore-vision -e '.[brain]'
 "$folder/bin/python" -m pip check
 # rsatoolbox 0.3 imports what scikit-learn has from 1.6 on; brainscore-vision pins an earlier one, and neither says so.
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps 'rsatoolbox<0.3'

@@ -88,7 +88,7 @@ def test_nothing_to_evaluate_is_one_sentence(network, batches):
     empty = [(images[:0], labels[:0]) for images, labels in batches]
     for none in ([], empty):
         for measure in (accuracy_per_step, lambda n, b: early_exit(n, b, 0.5)):
-            with pytest.raises(vs.VentralError, match="no images"):
+            with pytest.raises(vs.VentralError, match=r"no images?"):
                 measure(network, none)
 
 

@@ -172,6 +172,8 @@ def test_bad_input_is_one_sentence(net, images) -> None:
     sentence(lambda: net(images, presentation=vs.Masked(on=1, mask=1)), "shows 'mask'", "image")
     sentence(lambda: net(images[:, None], 4, presentation=vs.Movie()), "1 frames", "4 steps")
     sentence(lambda: net(images)["conv3"], "recorded area 'conv3'")
+    sentence(lambda: net(images)[["conv3"]], "a recorded area is ['conv3']", "its name")
+    sentence(lambda: net({"picture": images, 2: images}), "shows 'image'", "['2', 'picture']")
     sentence(lambda: net(torch.randn(1, 3, 32, 32)).__getitem__("x"), "there are none")
     windows, image = vs.create_model("cornet_s", seed=0), torch.randn(1, 3, 64, 64)
     sentence(lambda: windows(image, 3), "3 steps are too few", "step 7")
@@ -198,11 +200,11 @@ def test_arguments_of_another_type_are_one_sentence(net, images) -> None:
     sentence(lambda: net.step(images[:, :2]), "the frame is a Tensor of shape [3, 2, 32, 32]", "[B, 3, H, W]")
     sentence(lambda: net(images.to("meta")), "the image is on meta, the network on cpu")
     for steps in ("7", 7.0, np.float64(7), True, np.True_, [7]):
-        sentence(lambda steps=steps: net(images, steps), "steps is", "a whole number of at least 1")
-        sentence(lambda steps=steps: net.decide(images, steps=steps), "steps is", "a whole number of at least 1")
+        sentence(lambda steps=steps: net(images, steps), "steps is", "a whole number")
+        sentence(lambda steps=steps: net.decide(images, steps=steps), "steps is", "a whole number")
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint16, torch.tensor])
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint16])
 def test_whole_numbers_of_any_kind_are_steps(net, images, kind) -> None:
     assert net(images, kind(7)).steps == (6,) and type(net(images, kind(7)).steps[0]) is int
     assert net.decide(images, 1.0, kind(7)).step.max() <= 6
@@ -261,7 +263,7 @@ def test_a_state_that_does_not_fit_is_one_sentence(net, images) -> None:
         x = torch.randn(3, *net2.spec.input_shape)
         sentence(lambda n=net2, x=x: n(x, 9, state=state), "the state", other)
     without = vs.NetworkState(state.step, state.outputs, {})
-    sentence(lambda: net(images, 2, state=without), "the state is of another network", "'conv3'")
+    sentence(lambda: net(images, 2, state=without), "the state is of another network", "'conv")
 
 
 def test_two_threads_at_once(net, images) -> None:

@@ -76,6 +76,25 @@ def test_grad_cam_at_a_step(net, images) -> None:
     net.zero_grad()
 
 
+def test_with_frozen_weights_what_the_image_drives_has_gradients(images) -> None:
+    net = vs.create_model("rgc_shallow_cifar", seed=0).eval()
+
+    def gradient(x: torch.Tensor) -> torch.Tensor:
+        out = net(x, record=vs.Record("conv4"))
+        (found,) = torch.autograd.grad(out.output[:, 3].sum(), out["conv4"].values, retain_graph=True)
+        out["conv4"].values.retain_grad()
+        out.output[:, 3].sum().backward()
+        assert torch.equal(out["conv4"].values.grad, found)
+        return found
+
+    x = images.clone().requires_grad_()
+    whole = gradient(x)
+    net.requires_grad_(False)
+    frozen, first = gradient(x), net.first_steps["conv4"]
+    torch.testing.assert_close(frozen[:, first:], whole[:, first:])
+    assert not frozen[:, :first].any()
+
+
 def test_what_no_output_depends_on_is_said_as_torch_says_it(net, images) -> None:
     out = net(images, record=vs.Record(["conv4", "conv5"], reduce="mean"))
     with pytest.raises(RuntimeError, match="not have been used"):
@@ -115,7 +134,8 @@ def test_without_gradients_steps_stay_shared(images) -> None:
     def separated() -> int:
         net._plans = Plans()
         net(images, record=[vs.Record("conv1"), vs.Record("conv2", reduce="mean")])
-        (program,) = net._plans._made.values()
+        ((_, programs),) = net._plans._known._made.values()
+        (program,) = programs._made.values()
         return sum(value.op == "separate" for value in program.values)
 
     assert separated() == 10

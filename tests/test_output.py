@@ -98,6 +98,12 @@ def test_results_are_trees_of_their_tensors(net, images, out) -> None:
     assert pytree.tree_map(lambda x: x, nothing).output is None
 
 
+def test_results_are_compared_as_the_things_they_are(net, images, out) -> None:
+    """Their tensors have no one truth value."""
+    for result in (out, out["conv3"], out.state, net.decide(images)):
+        assert result == result and result in {result} and result != pickle.loads(pickle.dumps(result))
+
+
 def test_results_are_pickled(out) -> None:
     again = pickle.loads(pickle.dumps(out))
     assert repr(again) == repr(out) and torch.equal(again["conv3"].values, out["conv3"].values)

@@ -9,20 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ventralstream.cells.base import Cell, Drive, State, channels_last
-from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.sequence import Sequence
 from ventralstream.layers.specs import Shape
-from ventralstream.program import Traits
+from ventralstream.purity import verdict_of_cell
 from ventralstream.spec import Connection, NetworkSpec, Shapes, drive_inputs, feedback_inputs
 
 
 @dataclass(frozen=True)
 class Run:
-    """What stays the same during one unroll: the shapes, a tensor with the device and type to use.
+    """What stays the same during one unroll.
 
     Attributes:
-        shapes, like: Those.
-        batch: The batch of what depends on no image.
+        shapes: The shapes.
+        like: A tensor with the device and type to use.
+        batch: The batch of a drive to which nothing arrives.
     """
 
     shapes: Shapes
@@ -44,6 +44,10 @@ class AreaModule(nn.Module):
         area = self.spec = spec.area(name)
         self.inputs = tuple(c for _, c in drive_inputs(spec, name))
         self.feedbacks = tuple(c for _, c in feedback_inputs(spec, name))
+        self.input_indices = tuple(i for i, _ in drive_inputs(spec, name))
+        self.feedback_indices = tuple(i for i, _ in feedback_inputs(spec, name))
+        self.shapes = shapes
+        self.tried: dict[object, bool] = {}  # see ventralstream.traits
         self.input_channels = [shapes.arriving[i][0] for i, _ in drive_inputs(spec, name)]
         self.feedback_channels = [shapes.arriving[i][0] for i, _ in feedback_inputs(spec, name)]
         raw, shape = shapes.combined[name], shapes.drive[name]
@@ -66,6 +70,8 @@ class AreaModule(nn.Module):
         if self.cell is None:
             return (x,), kept
         extra = {"raw": raw} if self.cell.needs_raw else {}
+        if verdict_of_cell(self.cell, "drive") != "pure":  # it may overwrite what the layers need for their gradient
+            x, extra = x.clone(), {name: value.clone() for name, value in extra.items() if value is not None}
         if self.cell.feedback_entry == "drive" and feedback:
             extra["feedback"] = feedback[0]
         return self.cell.drive(x, **extra), kept
@@ -116,7 +122,8 @@ class Transition(nn.Module):
 
     def __init__(self, connection: Connection, shape: Shape) -> None:
         super().__init__()
-        self.connection = connection
+        self.connection, self.shape = connection, shape
+        self.tried: dict[object, bool] = {}  # see ventralstream.traits
         self.layers = nn.ModuleList(Sequence(connection.layers, shape) for _ in range(max(1, connection.per_step)))
 
     def forward(self, step: int, x: Tensor) -> Tensor:
@@ -144,25 +151,3 @@ def _concat(parts: list[Tensor | None], channels: list[int], size: Shape) -> Ten
         for x, n in zip(parts, channels, strict=True)
     ]
     return torch.cat(full, 1)
-
-
-def traits_of(module: nn.Module, extra: Cell | None = None) -> Traits:
-    """What the planner must know of a stage made of these modules, in their present mode."""
-    parts = [*module.modules(), *(extra.modules() if extra is not None else ())]
-    distinct, last = 1, None
-    if isinstance(module, Transition):
-        distinct = len(module.layers)
-    if extra is not None:
-        distinct, last = extra.distinct_steps, extra.last_step
-    pure, heavy = True, False
-    for part in parts:
-        if isinstance(part, StepNorm):
-            distinct = max(distinct, part.spec.per_step)
-            if part.spec.per_step and part.spec.past_end == "error":
-                last = min(part.spec.per_step - 1, part.spec.per_step - 1 if last is None else last)
-        if isinstance(part, nn.modules.batchnorm._BatchNorm) and (part.training or not part.track_running_stats):
-            pure = False
-        if isinstance(part, nn.Dropout) and part.training and part.p > 0:
-            pure = False
-        heavy = heavy or isinstance(part, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))
-    return Traits(distinct, last, pure, heavy, extra is not None and extra.forgets())

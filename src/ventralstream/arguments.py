@@ -1,18 +1,18 @@
-"""Arguments of calls, checked: a wrong one is one sentence that names what was expected."""
+"""Arguments of calls: whole numbers, and the sentence for one of the wrong kind."""
 
 from __future__ import annotations
 
 import difflib
-import operator
 from collections.abc import Mapping, Sized
-from typing import Any
+from typing import Annotated, Any
 
 from ventralstream.errors import VentralError, printable, shortened
+from ventralstream.values import Within, fit
 
 _PLAIN = (str, bytes, int, float, list, tuple, dict, set)
 
 
-def whole(what: str, value: Any, least: int | None = None) -> int:
+def whole(what: str, value: Any, least: int = -(2**63)) -> int:
     """A whole number of any kind (NumPy's too) as an int.
 
     Args:
@@ -23,13 +23,7 @@ def whole(what: str, value: Any, least: int | None = None) -> int:
     Raises:
         VentralError: if it is none, or smaller.
     """
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or (least is not None and number < least):
-        raise misfit(what, value, "a whole number" + ("" if least is None else f" of at least {least}"))
-    return number
+    return int(fit(value, Annotated[int, Within(least, 2**63 - 1)], what))
 
 
 def misfit(what: str, value: object, expected: str) -> VentralError:

@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ventralstream.arguments import whole
 from ventralstream.assembly import TimeBins
 from ventralstream.brain.behaviour.decoder import Decoder, fit_decoder
 from ventralstream.errors import VentralError, unknown
 from ventralstream.features.batches import Recorded, ask, recorded
 from ventralstream.features.commitment import commit, published_regions, step_weights
-from ventralstream.features.shown import shown, whole
+from ventralstream.features.shown import shown
 from ventralstream.network import Network
 from ventralstream.presentation import Presentation
 from ventralstream.record import Record

@@ -52,6 +52,8 @@ def reason(error: BaseException) -> str:
 
 def about_file(error: OSError) -> str:
     """What the system says of a file, as a sentence."""
+    if not error.strerror:  # of a library that speaks in sentences itself
+        return reason(error)
     where = f" '{shortened(error.filename)}'" if error.filename else ""
     return f"cannot read or write{where}: {reason(error)}"
 

@@ -176,7 +176,7 @@ def _check_labels(images: Tensor, labels: Tensor) -> None:
 
 def _refuse_none(images: int) -> None:
     if not images:
-        raise VentralError("there is no image to measure the accuracy on; expected at least one")
+        raise VentralError("there are no images to measure the accuracy on; expected at least one")
 
 
 @contextmanager

@@ -29,7 +29,8 @@ class Execution:
 
     Args:
         program: The program.
-        stage: Gives the function of a (op, owner); called as `function(step, *args)`.
+        stage: Gives the function of a value, and the batch it has where nothing arrives; called as
+            `function(step, *args)`.
         leaf: Makes a leaf value, of the whole batch or of a batch of one.
         batch: The batch size.
         wanted: Indices of the values to give out.
@@ -42,7 +43,7 @@ class Execution:
     def __init__(
         self,
         program: Program,
-        stage: Callable[[Value], Call],
+        stage: Callable[[Value, int], Call],
         leaf: Callable[[Value], Any],
         batch: int,
         wanted: frozenset[int],
@@ -102,7 +103,9 @@ class Execution:
             None if a is None else self._operand(a, part, expand)
             for a, part in zip(instruction.args, parts, strict=True)
         ]
-        call = self.stage(value)
+        if instruction.copy:
+            args = [_map(_copy, a) for a in args]
+        call = self.stage(value, self.batch if self.watched else expand or 1)
         if self.shortcuts:
             call = convolution.within(self.store, shortcuts.allowing(call))
         elif self.watched:
@@ -131,8 +134,8 @@ class Execution:
         return parts[0] if len(parts) == 1 else _cat(parts)
 
 
-def _rows(tree: Any) -> int:
-    return _rows(tree[0]) if isinstance(tree, tuple) else int(tree.shape[0])
+def _rows(tree: Any) -> Any:
+    return _rows(tree[0]) if isinstance(tree, tuple) else tree.shape[0]
 
 
 def _map(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
@@ -141,12 +144,17 @@ def _map(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
     return f(tree) if isinstance(tree, Tensor) else tree
 
 
+def _copy(x: Tensor) -> Tensor:
+    return x.clone(memory_format=torch.channels_last) if x.dim() == 4 else x.clone()
+
+
 def _split(tree: Any, count: int) -> list[Any]:
     """As many parts of the batch; each tensor is split once, so that its gradient is put together once."""
     if isinstance(tree, tuple):
         parts = [_split(x, count) for x in tree]
         return [tuple(part[i] for part in parts) for i in range(count)]
-    return list(tree.chunk(count)) if isinstance(tree, Tensor) else [tree] * count
+    # by sizes: torch.export then knows the parts' of any batch
+    return list(torch.split(tree, [tree.shape[0] // count] * count)) if isinstance(tree, Tensor) else [tree] * count
 
 
 def _cat(trees: list[Any]) -> Any:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ventralstream import hooks, unroll
 from ventralstream import presentation as presentations
 from ventralstream import readout as readouts
-from ventralstream.area import AreaModule, Transition, traits_of
+from ventralstream.area import AreaModule, Transition
 from ventralstream.arguments import misfit, nearest
 from ventralstream.budget import check_steps
 from ventralstream.errors import VentralError
@@ -30,7 +30,10 @@ from ventralstream.spec import Connection, NetworkSpec, Shapes
 from ventralstream.stimulus import Stimulus
 from ventralstream.summary import Summary
 from ventralstream.timing import first_steps, remembers
+from ventralstream.traits import traits_of_area, traits_of_transition
 from ventralstream.values import Count, fit
+
+MOVIE = Movie()
 
 
 class _Named(nn.Module):
@@ -161,7 +164,7 @@ class Network(Summary, nn.Module):
             raise misfit("the frame", frame, f"normalised images [B, {channels}, H, W]")
         area = self.spec.readout_area
         wanted = (start,) if self.spec.area(area).exists(start) else ()
-        request = Request(start, start + 1, Movie(), frozenset((area, t) for t in wanted), carry=True)
+        request = Request(start, start + 1, MOVIE, frozenset((area, t) for t in wanted), carry=True)
         results = unroll.run(self, self.plan(request), frame[:, None], wanted, state=state)
         return results.at(area, start) if wanted else None, results.state(self.spec)
 
@@ -262,21 +265,10 @@ class Network(Summary, nn.Module):
         """What the planner must know of every stage, in the modules' present mode (train or eval)."""
         traits: dict[Stage, Traits] = {}
         for area in self.spec.areas:
-            module: AreaModule = self.areas[area.name]
-            traits["output", area.name] = traits_of(module.output_layers)
-            if module.cell is None:
-                traits["drive", area.name] = traits_of(module.drive_layers)
-                continue
-            cell = traits_of(nn.Module(), module.cell)
-            drive = traits_of(module.drive_layers)
-            traits["drive", area.name] = Traits(
-                drive.distinct_steps, drive.last_step, drive.pure, drive.heavy or cell.heavy
-            )
-            traits["feedback", area.name] = Traits(heavy=True)
-            traits["update", area.name] = cell
+            traits |= traits_of_area(self.areas[area.name])
         for i in range(len(self.spec.connections)):
             if str(i) in self.transitions:
-                traits["transit", i] = traits_of(self.transitions[str(i)])
+                traits["transit", i] = traits_of_transition(self.transitions[str(i)])
         return traits
 
     def _summary(self) -> tuple[str, list[tuple[str, ...]]]:

@@ -41,23 +41,29 @@ class StepMaps(Tensor):
             if func is torch.autograd.grad:
                 return _grad(*args, **(kwargs or {}))
             if func is Tensor.retain_grad:
-                for x in args[0].maps:
+                for x in args[0].tracked():
                     x.retain_grad()
                 return None
             if func == _GRAD:
-                return args[0]._joined([x.grad for x in args[0].maps])
+                return args[0]._joined([x.grad for x in args[0].tracked()])
             return func(*args, **(kwargs or {}))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickled, it is a plain tensor."""
         return self.as_subclass(Tensor).__reduce_ex__(protocol)  # type: ignore[no-untyped-call]
 
+    def tracked(self) -> list[Tensor]:
+        """The maps that have gradients: with frozen weights, those that the image drives."""
+        return [x for x in self.maps if x.requires_grad]
+
     def _joined(self, gradients: Sequence[Tensor | None], batched: bool = False) -> Tensor | None:
-        """The maps' gradients as one of the stack; None if there are none."""
+        """The tracked maps' gradients as one of the stack; None if there are none."""
         some = next((g for g in gradients if g is not None), None)
         if some is None:
             return None
-        steps = [torch.zeros_like(some) if g is None else g for g in gradients]
+        found = iter(gradients)
+        each = [next(found) if x.requires_grad else None for x in self.maps]
+        steps = [torch.zeros_like(some) if g is None else g for g in each]
         joined = torch.stack(steps, 2 if batched else 1)
         return joined.reshape(*joined.shape[:batched], *self.shape)
 
@@ -75,7 +81,7 @@ def _grad(
 ) -> tuple[Tensor | None, ...]:
     """torch.autograd.grad, where a `StepMaps` among the inputs stands for its maps."""
     asked = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    groups = [x.maps if isinstance(x, StepMaps) else (x,) for x in asked]
+    groups = [x.tracked() if isinstance(x, StepMaps) else [x] for x in asked]
     found = iter(
         torch.autograd.grad(
             outputs,

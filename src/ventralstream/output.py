@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ventralstream.arguments import misfit
 from ventralstream.errors import VentralError, unknown
 from ventralstream.record import Of, Reduce
 from ventralstream.summary import Summary, span
 from ventralstream.trees import register
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Recording(Summary):
     """The activations of one area.
 
@@ -44,7 +45,7 @@ class Recording(Summary):
         return f"Recording of {self.area!r}: {_shape(self.values)}, {self.described()}", []
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NetworkState(Summary):
     """What a network carries from one unroll to the next.
 
@@ -79,7 +80,7 @@ class NetworkState(Summary):
         return f"NetworkState after {self.step} steps, batch of {batch}", rows
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Output(Summary):
     """What an unroll gives. `out["conv3"]` is what was recorded of an area; `"conv3" in out` says whether it was.
 
@@ -101,6 +102,8 @@ class Output(Summary):
     state: NetworkState | None = None
 
     def __getitem__(self, area: str) -> Recording:
+        if not isinstance(area, str):
+            raise misfit("a recorded area", area, "its name, such as out['IT']")
         found = [i for i, recorded in enumerate(self.recordings) if area in recorded]
         if not found:
             raise unknown("recorded area", area, self.keys())
@@ -144,7 +147,7 @@ class Output(Summary):
         return "Output", rows
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Decision(Summary):
     """What early exit gives; see `Network.decide`.
 

@@ -9,13 +9,14 @@
    along the batch where it has weights.
 
 It is exact: outputs, states and gradients are those of evaluating every area at every step. A stage that depends on
-the batch (batch statistics in training) or on chance (dropout in training) is neither merged nor stacked nor computed
-for a batch of one; of its steps, those nothing depends on are left out, so running statistics see only the steps
-that are computed (our choice).
+the batch (batch statistics in training) or on chance (dropout in training), or of which that is not known, is neither
+merged nor stacked nor computed for a batch of one (`ventralstream.purity`); of its steps, those nothing depends on are
+left out, so running statistics see only the steps that are computed (our choice).
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -271,7 +272,7 @@ def _schedule(
     values: list[Value], live: list[int], traits: Mapping[Stage, Traits], request: Request
 ) -> tuple[list[Instruction], frozenset[tuple[int, ...]]]:
     if request.stream or request.watched or request.naive:
-        return [_single(values, v, request.naive or not _pure(values[v], traits)) for v in live], frozenset()
+        return [_single(values, v, traits, request.naive) for v in live], frozenset()
     by_stage: dict[Stage, list[int]] = defaultdict(list)
     graph = nx.DiGraph()
     for v in live:
@@ -288,7 +289,7 @@ def _schedule(
             instructions += _stacked(values, by_stage[next(iter(stages))], traits, stacks)
         else:
             loop = sorted(v for s in stages for v in by_stage[s])
-            instructions += [_single(values, v, not _pure(values[v], traits)) for v in loop]
+            instructions += [_single(values, v, traits) for v in loop]
     used = {a for i in instructions for a in i.args if a is not None and len(a) > 1}
     return instructions, frozenset(stacks & used)
 
@@ -297,9 +298,11 @@ def _pure(value: Value, traits: Mapping[Stage, Traits]) -> bool:
     return value.op in LEAVES or traits[value.stage].pure
 
 
-def _single(values: list[Value], v: int, expand: bool) -> Instruction:
-    args = tuple(None if a is None else (a,) for a in values[v].args)
-    return Instruction(values[v], args, (v,), expand)
+def _single(values: list[Value], v: int, traits: Mapping[Stage, Traits], naive: bool = False) -> Instruction:
+    value = values[v]
+    args = tuple(None if a is None else (a,) for a in value.args)
+    copies = value.op not in LEAVES and traits[value.stage].copies
+    return Instruction(value, args, (v,), naive or not _pure(value, traits), copies)
 
 
 def _stacked(
@@ -308,7 +311,7 @@ def _stacked(
     """Instructions for the values of one stage that do not depend on each other."""
     value = values[members[0]]
     if value.op in LEAVES or not _pure(value, traits):
-        return [_single(values, v, expand=value.op not in LEAVES) for v in members]
+        return [_single(values, v, traits) for v in members]
     groups: dict[object, list[int]] = defaultdict(list)
     for v in members:
         kind = tuple(None if a is None else values[a].stimulus for a in values[v].args)
@@ -327,7 +330,7 @@ def _stacked(
                 instructions.append(Instruction(values[outs[0]], args, outs, expand=True))  # type: ignore[arg-type]
                 stacks.add(outs)
             else:
-                instructions += [_single(values, v, expand=False) for v in outs]
+                instructions += [_single(values, v, traits) for v in outs]
     return instructions
 
 
@@ -352,6 +355,5 @@ def _with_frees(instructions: list[Instruction], keep: set[int]) -> tuple[Instru
     for stack, i in last_stack.items():
         stacks[i].append(stack)
     return tuple(
-        Instruction(x.value, x.args, x.outs, x.expand, tuple(free[i]), tuple(stacks[i]))
-        for i, x in enumerate(instructions)
+        dataclasses.replace(x, free=tuple(free[i]), free_stacks=tuple(stacks[i])) for i, x in enumerate(instructions)
     )

@@ -35,6 +35,7 @@ class Traits:
         pure: Whether the result for an image depends on that image's inputs alone (no batch statistics, no chance).
         heavy: Whether it has convolutions or linear layers, so that stacking steps pays.
         forgets: Of "update": whether the result does not depend on the state.
+        copies: Whether it gets copies of its arguments, because it may overwrite them.
     """
 
     distinct_steps: int = 1
@@ -42,6 +43,7 @@ class Traits:
     pure: bool = True
     heavy: bool = False
     forgets: bool = False
+    copies: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class Instruction:
         args: For each argument, the values (one per out) that are stacked; None where nothing arrives.
         outs: The values computed.
         expand: Whether arguments of batch one must be expanded first (stacking, or a stage that is not pure).
+        copy: Whether the arguments must be copied first.
         free: Values that nothing needs afterwards.
     """
 
@@ -125,6 +128,7 @@ class Instruction:
     args: tuple[tuple[int, ...] | None, ...]
     outs: tuple[int, ...]
     expand: bool
+    copy: bool = False
     free: tuple[int, ...] = ()
     free_stacks: tuple[tuple[int, ...], ...] = ()
 
@@ -132,7 +136,7 @@ class Instruction:
 Fate = Literal["computed", "batch-free", "reused", "skipped", "inactive"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Program:
     """What to compute, in order.
 
@@ -157,13 +161,14 @@ class Program:
     steps: tuple[int, ...]
     stacks: frozenset[tuple[int, ...]] = field(default_factory=frozenset)
 
-    def shifted(self, by: int) -> Program:
-        """The same program for steps that are `by` later: nothing but the steps' names depends on it."""
+    def at(self, request: Request) -> Program:
+        """The same program for a request that differs in its start alone: only the steps' names depend on it."""
+        by = request.start - self.request.start
         if by == 0:
             return self
         return replace(
             self,
-            request=self.request.shifted(by),
+            request=request,
             outputs={(a, t + by): v for (a, t), v in self.outputs.items()},
             states={(a, t + by): v for (a, t), v in self.states.items()},
             fates={(a, t + by): fate for (a, t), fate in self.fates.items()},
@@ -183,6 +188,9 @@ class Program:
     def area_steps_planned(self) -> int:
         """(area, step) pairs that are evaluated, those for a batch of one included."""
         return self.count("computed", "batch-free")
+
+    def __repr__(self) -> str:
+        return f"Program of {len(self.instructions)} calls\n{self.summary()}"
 
     def summary(self) -> str:
         """The fate of every area at every step, as text."""

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ventralstream.arguments import misfit, whole
+from ventralstream.arguments import misfit
 from ventralstream.errors import VentralError, unknown
 from ventralstream.spec import NetworkSpec
+from ventralstream.values import fit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +49,7 @@ class Record:
     ) -> None:
         set_ = object.__setattr__  # the class is frozen; this is its constructor
         set_(self, "areas", names := _names(areas))
-        set_(self, "steps", kept := _steps(steps))
+        set_(self, "steps", _steps(steps))
         set_(self, "reduce", reduce)
         set_(self, "of", of)
         if not names:
@@ -56,8 +57,6 @@ class Record:
         for name in names:
             if names.count(name) > 1:
                 raise VentralError(f"the record names area '{name}' twice")
-        if kept == ():
-            raise VentralError("a record needs at least one step; steps=None keeps every step")
         if reduce not in REDUCTIONS:
             raise unknown("reduce", reduce, REDUCTIONS)
         if of not in ("output", "state"):
@@ -74,6 +73,8 @@ class Record:
         Raises:
             VentralError: for an unknown area, a step that is not run, or an area that does not exist at a step.
         """
+        if self.steps == ():
+            raise VentralError("the record names no step; steps=None keeps every step")
         wanted = {}
         for name in self.areas:
             area = spec.area(name)
@@ -119,7 +120,6 @@ def _names(areas: Iterable[str] | str) -> tuple[str, ...]:
 def _steps(steps: Iterable[int] | int | None) -> tuple[int, ...] | None:
     if steps is None:
         return None
-    try:
-        return tuple(whole("a record's step", step) for step in steps)  # type: ignore[union-attr]
-    except TypeError:  # no iterable
-        return (whole("a record's step", steps),)
+    plain = steps.tolist() if hasattr(steps, "tolist") else steps  # arrays and tensors
+    each = plain if isinstance(plain, Iterable) and not isinstance(plain, str) else (plain,)
+    return tuple(fit(step, int, "a record's step") for step in each)

@@ -45,7 +45,9 @@ class Display:
         named = _named(stimulus, presentation)
         for key in {s.shows for s in presentation.segments} - {"blank"}:
             if key not in named:
-                raise VentralError(f"the presentation shows '{key}', but the stimulus has only {sorted(named)}")
+                raise VentralError(
+                    f"the presentation shows '{key}', but the stimulus has only {sorted(map(str, named))}"
+                )
         self.named = {key: self._taken(key, x, steps, like) for key, x in named.items()}
         self.like, *others = self.named.values()
         self.batch = self.like.shape[0]

@@ -81,18 +81,24 @@ class Kept(Generic[Key, Made]):
         return made
 
 
-class Plans(Kept[Any, Program]):
+class Plans:
     """The programs of one network.
 
     Far from the start all steps are alike, so requests that differ only in when they start share a program.
     """
 
+    def __init__(self) -> None:
+        self._known: Kept[Any, tuple[int, Kept[Request, Program]]] = Kept()
+
     def program(self, spec: NetworkSpec, traits: Mapping[Stage, Traits], request: Request) -> Program:
         """The program for a request; see `ventralstream.plan.plan`."""
-        shift = max(0, request.start - horizon(spec, traits, request.presentation))
+        alike, programs = self._known.get(
+            (request.presentation, tuple(traits.items())),
+            lambda: (horizon(spec, traits, request.presentation), Kept()),
+        )
+        shift = max(0, request.start - alike)
         moved = request.shifted(-shift) if shift else request
-        program = self.get((moved, tuple(traits.items())), lambda: plan(spec, traits, moved))
-        return program.shifted(shift)
+        return programs.get(moved, lambda: plan(spec, traits, moved)).at(request)
 
 
 @dataclass(frozen=True)
@@ -201,12 +207,12 @@ def execution(
     if state is not None:
         check_state(net, state, Run(shapes, like), display.batch)
 
-    def stage(value: Value) -> Call:
+    def stage(value: Value, rows: int) -> Call:
         if value.op == "separate":
             return lambda step, x: x.view_as(x)
         call = net.stage(value, compiled=False) if request.watched else net.stage(value)
         if value.op in ("drive", "feedback"):
-            context = Run(shapes, like, running.batch if request.watched else 1)
+            context = Run(shapes, like, rows)
             return lambda step, *args: call(step, context, *args)
         return call
 
@@ -221,9 +227,12 @@ def execution(
             skip = cell.takes_no_state and not request.naive
             return None, None if skip else cell.init_state(1, shapes.drive[name], like)
         assert state is not None
+        held = state.outputs.get(name, ()) if value.op == "carried" else state.cells.get(name, ())
+        if len(held) < value.step or not held:
+            raise _stranger(net.spec, name)
         if value.op == "carried":
-            return _of_type(like, state.outputs[name][value.step - 1])
-        return None, tuple(_of_type(like, x) for x in state.cells[name])
+            return _of_type(like, held[value.step - 1])
+        return None, tuple(_of_type(like, x) for x in held)
 
     direct = not (request.watched or shortcuts.transformed())
     running = Execution(program, stage, leaf, display.batch, wanted, remat, direct, net.fast_convolutions)
@@ -237,25 +246,30 @@ def check_state(net: Unrollable, state: NetworkState, run: Run, batch: int) -> N
         VentralError: if it is not.
     """
     spec, shapes, size = net.spec, run.shapes, " x ".join(map(str, run.like.shape[-2:]))
-    expected = {IMAGE: tuple(run.like.shape[-3:]), **shapes.output}
-    sources = {name for name in expected if spec.history(name)}
-    remembering = {a.name for a in spec.areas if a.cell and a.active(state.step) and a.active(state.step - 1)}
-    strangers = (state.outputs.keys() ^ sources) | (state.cells.keys() ^ remembering)
-    if strangers:
-        raise VentralError(f"the state is of another network than '{spec.name}': they differ in '{min(strangers)}'")
+    for strangers in (state.outputs.keys() - shapes.output.keys(), state.cells.keys() - shapes.drive.keys()):
+        if strangers:
+            raise _stranger(spec, min(strangers))
     for x in state.tensors():
         if x.shape[0] != batch:
             raise VentralError(f"the state is of a batch of {x.shape[0]}, the stimulus of {batch}")
         if x.device != run.like.device:
             raise VentralError(f"the state is on {x.device}, the stimulus on {run.like.device}; move one")
     for name, past in state.outputs.items():
-        found = tuple({tuple(x.shape[1:]) for x in past if x is not None})
-        if found not in ((), (expected[name],)):
-            raise _other_state(spec, name, found, (expected[name],), size)
+        right = shapes.output[name]
+        for held in past:
+            if held is not None and held.shape[1:] != right:
+                raise _other_state(spec, name, (held.shape[1:],), (right,), size)
     for name, parts in state.cells.items():
-        found, right = tuple(tuple(x.shape[1:]) for x in parts), net.areas[name].cell.state_shapes(shapes.drive[name])
-        if found != tuple(right):
-            raise _other_state(spec, name, found, right, size)
+        cell = net.areas[name].cell
+        if cell is None:
+            raise _stranger(spec, name)
+        found, wanted = [tuple(x.shape[1:]) for x in parts], list(cell.state_shapes(shapes.drive[name]))
+        if found != wanted:
+            raise _other_state(spec, name, found, wanted, size)
+
+
+def _stranger(spec: NetworkSpec, name: str) -> VentralError:
+    return VentralError(f"the state is of another network than '{spec.name}': they differ in '{name}'")
 
 
 def _other_state(spec: NetworkSpec, name: str, found: Iterable[Any], right: Iterable[Any], size: str) -> VentralError:

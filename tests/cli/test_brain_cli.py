@@ -1,10 +1,13 @@
 """`ventral brain`: tables, JSON and figures of planted data, of the real sets where they are, and mistakes."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -12,7 +15,7 @@ from PIL import Image
 
 import ventralstream as vs
 from ventralstream import cli
-from ventralstream.brain import assembly, features, write
+from ventralstream.brain import assembly, features, read, write
 
 MODEL = "rgc_shallow_cifar"
 OBJECTS = ("bear", "boat", "bread")
@@ -32,7 +35,7 @@ def place(tmp_path_factory):
         own = 0.6 * base[id_.split("/")[0]] + 0.4 * rng.integers(0, 256, (4, 4, 3))
         Image.fromarray(own.astype(np.uint8)).resize((32, 32), Image.Resampling.NEAREST).save(path)
     net = vs.create_model(MODEL, seed=0).eval()
-    conv3 = features(net, place / "images", "conv3", steps=6)["conv3"]
+    conv3 = features(net, place / "images", "conv3", steps=6, reduce="mean")["conv3"]
     x = conv3.values[:, :, 2:]  # from the first step that the image drives
     x = (x - x.mean((0, 2), keepdims=True)) / x.std((0, 2), keepdims=True)
     y = np.einsum("pct,cn->pnt", x, rng.normal(size=(x.shape[1], 8))) / 8
@@ -221,23 +224,143 @@ def test_people(root, ventral, found):
     assert code == 0 and "43500 trials of 33 people" in out, err
 
 
-def test_people_and_a_run(root, found, tmp_path):
+def begun_run(path, data, root, epochs):
+    """A run that was begun, of which no epoch is complete."""
     from ventralstream.data import load_set
-    from ventralstream.training.folder import create_run, open_run
+    from ventralstream.training.folder import Checkpoint, create_run, open_run
     from ventralstream.training.recipe import Place, Recipe
 
-    data = load_set("cifar10", root, "val", subset=1).info
-    create_run(tmp_path / "run", vs.create_model(MODEL, seed=0), Recipe(data="cifar10"), data)
-    open_run(tmp_path / "run").begin_session(Place(root=root))
+    net, info = vs.create_model(MODEL, seed=0), load_set(data, root, "val", subset=1).info
+    start = Checkpoint(0, 0, Recipe(data=data, epochs=epochs), net.spec, info, (), Place(root=root), net.state_dict())
+    create_run(path, start)
+    open_run(path).begin_session(start.place, start)
+
+
+def test_people_and_a_run(root, found, tmp_path):
+    begun_run(tmp_path / "run", "cifar10", root, epochs=1)
     result = found("people", tmp_path / "run", "--root", root, "--subset", "40")["model"]
     assert result["images"] == 40 and result["times_ms"] == [40, 50, 60, 70, 80, 90]
     assert result["accuracy"][0] < 0.3  # one answer to all images
     assert max(result["accuracy"]) < 0.4  # untrained
 
 
+def test_an_area_that_cannot_be_scored_does_not_stop_the_others(ventral, found, place):
+    how = ("pixels", "store.zarr", "--data", "untimed.nc", "--images", "images", "--splits", "2", "--resamples", "5")
+    how += ("--projection", "20", "--mapping", "pls", "--areas", "conv3")
+    result = found("score", *how)  # pixels have 3,072 features, the projected area 20: fewer than 25 components
+    pixels, area = result["scores"]
+    assert pixels["raw"] is not None and area["raw"] is None and area["value"] is None
+    assert "PLS with 25 components" in area["reason"] and "--mapping ridge" in area["reason"]
+    code, out, err = ventral("score", *how, "--figure", "some.svg")
+    assert code == 0 and "store conv3: PLS with 25 components" in out and "--mapping ridge" in out, err
+    code, out, err = ventral("score", *how[1:])  # no other area is left
+    assert code == 2 and out == "" and "PLS with 25 components" in err
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_results_are_shown_before_they_are_written(ventral, place, monkeypatch, as_json):
+    def full(path, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ventralstream.cli.brain.output.write_text", full)
+    how = ("consistency", "--data", "timed.nc", "--out", "c.json", "--figure", "after.svg")
+    code, out, err = ventral(*how, *(["--json"] if as_json else []))
+    assert code == 2 and ("20 to 30" in out or json.loads(out)["regions"]["IT"])
+    assert "cannot write 'c.json': No space left on device" in err and "Traceback" not in err
+    assert (place / "after.svg").is_file()  # what can be written is
+
+
+def test_progress_is_told_in_a_pipe_and_results_stay_alone_on_stdout(ventral):
+    code, out, err = ventral("score", MODEL, "--data", "untimed.nc", *SHOWN, "--areas", "conv1,conv3", "--json")
+    assert code == 0 and json.loads(out)["scores"]
+    assert f"showing images to {MODEL} (untrained): 36/36 images" in err and "scoring: 2/2 areas" in err
+
+
+def test_a_run_that_is_not_complete_is_said(ventral, root, tmp_path):
+    begun_run(tmp_path / "run", "cifar10", root, epochs=3)
+    code, out, err = ventral("score", tmp_path / "run", "--data", "untimed.nc", *SHOWN, "--areas", "conv3")
+    assert code == 0, err
+    for said in (out, err):
+        assert "the run is not complete; these are its weights from the start: none of its 3 epochs is complete" in said
+
+
+def test_names_from_files_are_shown_as_they_are_and_escaped(ventral, place):
+    odd = "a[red]b\x1b[31m\nc$x$"
+    (place / f"{odd}.zarr").symlink_to(place / "store.zarr")
+    recordings = read(place / "untimed.nc")
+    write(recordings.assign_coords(region=("neuroid", ["[b]IT\n"] * 8)), place / "odd.nc")
+    try:
+        how = ("score", f"{odd}.zarr", "--data", "odd.nc", *SHOWN[2:-2], "--areas", "conv3", "--mapping", "ridge")
+        code, out, err = ventral(*how, "--reduce", "mean", "--figure", "odd.svg")
+        code_, out_, _ = ventral("consistency", "--data", "odd.nc", "--figure", "odd2.svg")
+    finally:
+        (place / f"{odd}.zarr").unlink()
+    assert code == code_ == 0, err
+    assert "a[red]b\\x1b[31m\\nc$x$" in out and "\x1b" not in out + err and len(out.splitlines()) == 3
+    assert "[b]IT" in out_ and len(out_.splitlines()) == 3
+    for name in ("odd.svg", "odd2.svg"):
+        xml.etree.ElementTree.parse(place / name)  # raises where the file is no XML
+
+
+def test_an_nwb_file_is_scored(found, place):
+    random = np.random.default_rng(0)
+    onsets = 1.0 + np.arange(len(IDS) * 4)
+    drive = dict(zip(IDS, random.uniform(0, 30, len(IDS)), strict=True))
+    spikes = [
+        np.sort(
+            np.concatenate(
+                [t + random.uniform(0.01, 0.06, random.poisson(drive[i])) for t, i in zip(onsets, IDS * 4, strict=True)]
+            )
+        )
+        for _ in range(2)
+    ]
+    with h5py.File(place / "one.nwb", "w") as file:
+        file.attrs["nwb_version"] = "2.6.0"
+        file["units/id"], file["units/spike_times"] = np.arange(2), np.concatenate(spikes)
+        file["units/spike_times_index"] = np.cumsum([len(s) for s in spikes])
+        file["intervals/trials/id"], file["intervals/trials/start_time"] = np.arange(len(onsets)), onsets
+        file["intervals/trials/picture"] = IDS * 4
+    consistent = found("consistency", "--data", "one.nwb", "--stimulus", "picture", "--bin-ms", "50")["regions"]["all"]
+    assert consistent["n"]["stimuli"] == len(IDS) and consistent["value"]["values"][2] > 0.8
+    how = ("score", "store.zarr", "--data", "one.nwb", "--stimulus", "picture", "--window", "20-60", "--areas", "conv3")
+    (score,) = found(*how, "--mapping", "ridge", "--splits", "2", "--resamples", "0", "--reduce", "mean")["scores"]
+    assert score["n"]["neuroids"] == 2 and score["n"]["time_bins"] == 4
+
+
+def test_the_authors_solution_times_bring_their_images(found, place):
+    random = np.random.default_rng(0)
+    with h5py.File(place / "dataset.h5", "w") as file:
+        file["ost"], file["i1"] = random.uniform(80, 200, len(IDS)), random.uniform(0.5, 1.5, len(IDS))
+        file["obj"] = [i.split("/")[0] for i in IDS]
+        file["images"] = np.stack([np.asarray(Image.open(place / "images" / i)) for i in IDS])
+    how = (
+        "ost",
+        MODEL,
+        "--data",
+        "dataset.h5",
+        "--areas",
+        "conv3",
+        "--reduce",
+        "mean",
+        "--splits",
+        "2",
+        "--steps",
+        "6",
+    )
+    (score,) = found(*how)["scores"]
+    assert score["n"]["held_out"] == 8 and score["n"]["stimuli"] == len(IDS)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("score", MODEL, "--data", "timed.nc", "--splits", "0"), "--splits is 0; expected at least 1"),
+        (("score", MODEL, "--data", "timed.nc", "--resamples", "-1"), "--resamples is -1; expected at least 0"),
+        (("score", MODEL, "--data", "timed.nc", "--device", "cud"), "unknown device 'cud'; did you mean 'cuda'"),
+        (("consistency", "--data", "timed.nc", "--halvings", "0"), "--halvings is 0; expected at least 1"),
+        (("rsa", "--data", "timed.nc", "--steps", "0"), "--steps is 0; expected at least 1"),
+        (("people", "--subset", "0"), "--subset is 0; expected at least 1 (leave it out to take all)"),
+        (("consistency", "--data", "macaque-it", "--stimulus", "x", "--root", "."), "--stimulus is for NWB files"),
         (("score", MODEL, "--data", "macaque-v4:21325", "--root", "."), "did you mean 'macaque-v4:210325'"),
         (("score", MODEL, "--data", "macaqueit", "--root", "."), "did you mean 'macaque-it'"),
         (("score", MODEL, "--data", "human-occlusion", "--root", "."), "is for `ventral brain people`"),
@@ -281,7 +404,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(ventral, place, arguments, me
 def test_data_sets_need_a_folder(ventral, monkeypatch):
     monkeypatch.delenv("VENTRALSTREAM_DATA", raising=False)
     code, _, err = ventral("rsa")
-    assert code == 2 and "'kriegeskorte-92' needs --root" in err
+    assert code == 2 and "'kriegeskorte-92' needs a root: --root" in err
 
 
 def test_help_is_light():

@@ -1,3 +1,4 @@
+import signal
 import sys
 
 import numpy as np
@@ -95,17 +96,13 @@ def test_a_saved_network_keeps_its_weights(ventral, tmp_path):
     assert code == 2 and "has its own" in err
 
 
-def test_a_run_says_how_its_images_are_resized(ventral, tmp_path):
-    from ventralstream.data import load_set
-    from ventralstream.training.folder import create_run
-    from ventralstream.training.recipe import Recipe
-
-    data = load_set("scenes", split="val", subset=1).info  # read whole: "squash"
-    spec = vs.model_spec("ff_shallow_cifar", input_shape=(1, 32, 32), mean=(0.5,), std=(0.2,))
-    create_run(tmp_path / "run", vs.Network(spec), Recipe(data="scenes"), data)
-    code, _, err = ventral(tmp_path / "run", areas="conv1", reduce="max")
+def test_areas_are_reduced_each_in_its_way_and_the_whole_image_is_shown(ventral, tmp_path):
+    code, _, err = ventral(areas="conv2,conv3,conv5", reduce="conv2=max, conv5=mean", steps=6)
     assert code == 0, err
-    assert '"squash"' in open_features(tmp_path / "f.zarr", "conv1").attrs["preprocessing"]
+    shapes = {area: open_features(tmp_path / "f.zarr", area).dims[2:] for area in ("conv2", "conv3", "conv5")}
+    assert shapes == {"conv2": ("channel",), "conv3": ("channel", "y", "x"), "conv5": ("channel",)}
+    attributes = open_features(tmp_path / "f.zarr", "conv5").attrs
+    assert '"squash"' in attributes["preprocessing"] and attributes["reduce"] == "mean"
 
 
 def test_options_from_a_file(ventral, tmp_path):
@@ -127,12 +124,14 @@ def test_options_from_a_file(ventral, tmp_path):
         ((), {"record_steps": "last"}, "cannot read the steps 'last'"),
         ((), {"images": "nowhere"}, "'nowhere' does not exist"),
         ((), {"steps": 0}, "steps is 0"),
-        ((), {"batch_size": 0}, "batch_size is 0"),
+        ((), {"batch_size": 0}, "--batch-size is 0"),
         ((), {"reduce": "meen"}, "did you mean 'mean'"),
+        ((), {"reduce": "conv3=mean,max"}, "cannot read the reductions"),
+        ((), {"reduce": "conv4=mean"}, "unknown area 'conv4' in --reduce"),
         ((), {"of": "stat"}, "did you mean 'state'"),
         ((), {"dtype": "float61"}, "did you mean 'float16'"),
         ((), {"presentation": "flash"}, "expected 'constant', 'neural', or e.g. 'flash:12'"),
-        ((), {"presentation": "flash:0"}, "at least 1 step"),
+        ((), {"presentation": "flash:0"}, "expected a whole number from 1"),
         ((), {"presentation": "flsh:3"}, "did you mean 'flash'"),
         ((), {"device": "tpu0"}, "unknown device 'tpu0'"),
     ],
@@ -149,6 +148,23 @@ def test_no_readable_image(ventral, folder):
         path.write_text("text")
     code, _, err = ventral()
     assert code == 2 and "none of the 3 images" in err
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_is_one_line_and_an_exit_code(ventral, tmp_path, monkeypatch, name, code):
+    forward = vs.Network.forward
+
+    def interrupted(*args, **kwargs):
+        signal.raise_signal(getattr(signal, name))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(vs.Network, "forward", interrupted)
+    given, _, err = ventral(batch_size=2, reduce="mean", steps=5)
+    assert given == code and "Traceback" not in err
+    assert err.splitlines()[-1] == "interrupted after 2 of 3 images; the same request will carry on"
+    monkeypatch.setattr(vs.Network, "forward", forward)
+    given, _, err = ventral(batch_size=2, reduce="mean", steps=5)
+    assert given == 0 and "carrying on after 2 of 3 files" in err
 
 
 def test_interrupted_and_carried_on(ventral, tmp_path, monkeypatch):

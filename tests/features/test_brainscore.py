@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
+import types
 
 import numpy as np
 import pytest
+import torch
+import xarray
+from small_features import pictures, tiny
 
+import ventralstream as vs
 from ventralstream.assembly import assembly
 from ventralstream.brain.mapping.alignment import align_time
+from ventralstream.data import Preprocessing, read_batches
 from ventralstream.errors import VentralError
 from ventralstream.features.commitment import commit, regions_of_sites, step_weights
 from ventralstream.models import list_models, model_entry
@@ -130,3 +137,72 @@ def test_it_is_a_brain_model() -> None:
     assert isinstance(VentralBrainModel(net, regions={"IT": "conv5"}), BrainModel)
     with pytest.raises(VentralError, match="nobody has published"):
         VentralBrainModel(net)
+
+
+class _Assembly(xarray.DataArray):
+    """In the place of Brain-Score's assemblies, so that what the plugin computes is tested without its package."""
+
+    __slots__ = ()
+
+
+class _StimulusSet(dict):
+    columns = ("stimulus_id", "image_label")
+
+    def __init__(self, files, labels):
+        super().__init__(stimulus_id=[f.name for f in files], image_label=labels)
+        self.files = {f.name: f for f in files}
+
+    def get_stimulus(self, stimulus_id):
+        return self.files[stimulus_id]
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """The plugin with stand-ins for what it imports of Brain-Score."""
+    task = types.SimpleNamespace(label="label", probabilities="probabilities", passive="passive")
+    contents = {
+        "brainscore_core.supported_data_standards.brainio.assemblies": {
+            "BehavioralAssembly": _Assembly,
+            "NeuroidAssembly": _Assembly,
+        },
+        "brainscore_vision.model_interface": {"BrainModel": type("BrainModel", (), {"Task": task})},
+    }
+    for name, values in contents.items():
+        for i in range(1, len(parts := name.split(".")) + 1):
+            monkeypatch.setitem(sys.modules, ".".join(parts[:i]), types.ModuleType(".".join(parts[:i])))
+        vars(sys.modules[name]).update(values)
+    monkeypatch.delitem(sys.modules, "ventralstream.brainscore", raising=False)
+    yield importlib.import_module("ventralstream.brainscore")
+    sys.modules.pop("ventralstream.brainscore", None)
+
+
+def test_what_it_records_and_answers_is_what_the_network_does(plugin, tmp_path) -> None:
+    files = sorted(pictures(tmp_path / "images", 5).iterdir())
+    shown = _StimulusSet([*files, files[1]], list("ababab"))  # one image twice
+    net = tiny(window=(2, 4)).train()
+    names = ["a", "b", "a", "c", "b"]
+    model = plugin.VentralBrainModel(net, regions={"IT": ["v1", "it"]}, class_names=names, batch_size=2)
+    images = next(read_batches(tmp_path / "images", [f.name for f in files], 5, Preprocessing(16, resize="squash")))
+    net.eval()
+    with torch.no_grad():
+        out = net(images.images, 4, record=vs.Record(["v1", "it"], steps=[2, 3], reduce="flatten"), readout=vs.Last())
+    net.train()
+
+    model.start_recording("IT", [(20, 30), (20, 40)])
+    found = model.look_at(shown)
+    both = np.concatenate([out[area].values.numpy() for area in ("v1", "it")], 2)[[0, 1, 2, 3, 4, 1]]
+    np.testing.assert_allclose(found.values[..., 0], both[:, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.values[..., 1], both.mean(1), rtol=1e-4, atol=1e-5)
+    assert found["layer"].values.tolist() == ["v1"] * 256 + ["it"] * 5
+    assert found["stimulus_id"].values.tolist() == [*(f.name for f in files), files[1].name]
+
+    model.start_task("label", ["a", "b"], aggregation="max")
+    p = out.output.softmax(-1).numpy()
+    expected = np.where(p[:, [0, 2]].max(1) >= p[:, [1, 4]].max(1), "a", "b")[[0, 1, 2, 3, 4, 1]]
+    assert model.look_at(shown).values[0].tolist() == expected.tolist()
+    model.start_task("probabilities", shown)
+    answers = model.look_at(files)
+    assert answers.dims == ("presentation", "choice") and np.allclose(answers.values.sum(1), 1)
+    assert net.training
+    with pytest.raises(VentralError, match="no step for all of the time bin 30 to 50 ms"):
+        model.start_recording("IT", [(30, 50)])

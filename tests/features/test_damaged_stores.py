@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -276,18 +274,6 @@ def test_one_process_at_a_time(folder, tmp_path, expected, monkeypatch):
     same(out, expected)
 
 
-CHILD = """
-import sys, time, torch
-sys.argv[0] = "ventral"
-torch.set_num_threads(1)
-import ventralstream as vs
-forward = vs.Network.forward
-vs.Network.forward = lambda *a, **k: (print("batch", flush=True), time.sleep(0.2), forward(*a, **k))[2]
-from ventralstream.cli import main
-main()
-"""
-
-
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_signal_lets_the_batch_be_stored(folder, tmp_path, expected, name, code):
     net, out = tiny(), tmp_path / "f.zarr"
@@ -297,18 +283,6 @@ def test_a_signal_lets_the_batch_be_stored(folder, tmp_path, expected, name, cod
     assert caught.value.code == code and journal.read(tmp_path / "f.zarr.part").done == 3
     run(folder, out)
     same(out, expected)
-
-
-def test_on_the_command_line_a_signal_is_one_line_and_an_exit_code(folder, tmp_path):
-    options = ["--images", folder, "--areas", "conv2", "--steps", 3, "--batch-size", 2, "--out", tmp_path / "f.zarr"]
-    command = [sys.executable, "-c", CHILD, "extract", "ff_shallow_cifar", "--device", "cpu", *map(str, options)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert child.stdout.readline() == "batch\n"
-    child.send_signal(signal.SIGTERM)
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 143 and "Traceback" not in err, err
-    assert err.splitlines()[-1] == "interrupted after 2 of 10 images; the same request will carry on"
-    assert journal.read(tmp_path / "f.zarr.part").done == 2
 
 
 def test_odd_names_folders_and_links(tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ventralstream.report.brain_figures import Course, courses
+from ventralstream.report.courses import Course, courses
 
 LOW = Course("masked", [25, 50], [0.2, 0.3], [0.1, 0.2], [0.3, 0.4])
 HIGH = Course("no mask", [70, 95], [0.8, 0.5], [0.7, 0.4], [0.95, 0.6])

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ventralstream.brain.behaviour.accuracy import AccuracyCurve as AccuracyCurve
     from ventralstream.brain.behaviour.accuracy import accuracy_by_difficulty as accuracy_by_difficulty
     from ventralstream.brain.behaviour.accuracy import accuracy_curve as accuracy_curve
+    from ventralstream.brain.behaviour.answers import correct_over_time as correct_over_time
+    from ventralstream.brain.behaviour.answers import early_exits as early_exits
     from ventralstream.brain.behaviour.decoder import Decoder as Decoder
     from ventralstream.brain.behaviour.decoder import choice_probabilities as choice_probabilities
     from ventralstream.brain.behaviour.decoder import fit_decoder as fit_decoder
@@ -28,10 +30,6 @@ if TYPE_CHECKING:
     from ventralstream.brain.behaviour.ost import object_solution_times as object_solution_times
     from ventralstream.brain.behaviour.ost import ost_consistency as ost_consistency
     from ventralstream.brain.behaviour.ost import solution_times as solution_times
-    from ventralstream.brain.behaviour.people import TimeMapping as TimeMapping
-    from ventralstream.brain.behaviour.people import correct_over_time as correct_over_time
-    from ventralstream.brain.behaviour.people import early_exits as early_exits
-    from ventralstream.brain.behaviour.people import fit_time_mapping as fit_time_mapping
     from ventralstream.brain.behaviour.signatures import behavioural_ceiling as behavioural_ceiling
     from ventralstream.brain.behaviour.signatures import behavioural_consistency as behavioural_consistency
     from ventralstream.brain.behaviour.signatures import brain_score_2019 as brain_score_2019
@@ -39,6 +37,8 @@ if TYPE_CHECKING:
     from ventralstream.brain.behaviour.signatures import matrix_of_probabilities as matrix_of_probabilities
     from ventralstream.brain.behaviour.signatures import matrix_of_trials as matrix_of_trials
     from ventralstream.brain.behaviour.signatures import signature as signature
+    from ventralstream.brain.behaviour.time_mapping import TimeMapping as TimeMapping
+    from ventralstream.brain.behaviour.time_mapping import fit_time_mapping as fit_time_mapping
     from ventralstream.brain.mapping.alignment import align_time as align_time
     from ventralstream.brain.mapping.dynamics import AreaAssignment as AreaAssignment
     from ventralstream.brain.mapping.dynamics import assign_areas as assign_areas

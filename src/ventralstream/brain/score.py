@@ -79,7 +79,7 @@ class Score:
 
     def to_json(self) -> dict[str, Any]:
         """All fields as plain dicts, lists, numbers, strings; NaN is None, an xarray keeps its dims and coordinates."""
-        return {f.name: _encode(getattr(self, f.name)) for f in fields(self)}
+        return {f.name: encode(getattr(self, f.name)) for f in fields(self)}
 
 
 def _short(values: Values) -> str:
@@ -94,16 +94,17 @@ def _short(values: Values) -> str:
     return f"{there.mean():.3f}, the mean over {over} ({there.min():.3f} to {there.max():.3f})"
 
 
-def _encode(value: Any) -> Any:
+def encode(value: Any) -> Any:
+    """Values of any kind as plain dicts, lists, numbers and strings, as JSON has them: NaN is None."""
     if isinstance(value, xr.DataArray):
-        coords = {str(name): _encode(c.values) for name, c in value.coords.items()}
-        return {"dims": [str(d) for d in value.dims], "coords": coords, "values": _encode(value.values)}
+        coords = {str(name): encode(c.values) for name, c in value.coords.items()}
+        return {"dims": [str(d) for d in value.dims], "coords": coords, "values": encode(value.values)}
     if isinstance(value, np.ndarray | np.generic):
-        return _encode(value.tolist())
+        return encode(value.tolist())
     if isinstance(value, Mapping):
-        return {str(k): _encode(v) for k, v in value.items()}
+        return {str(k): encode(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_encode(v) for v in value]
+        return [encode(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold, StratifiedShuffleSplit
 
+from ventralstream.arguments import whole
 from ventralstream.errors import VentralError, unknown
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
@@ -42,6 +43,7 @@ def train_test_splits(
     Raises:
         VentralError: if the sizes, or strata of one member, allow no such split.
     """
+    splits, seed = whole("splits", splits, 1), whole("seed", seed, 0)
     if strata is not None and len(strata) != stimuli:
         raise VentralError(f"{len(strata)} strata labels for {stimuli} stimuli; expected one a stimulus")
     splitter: Any
@@ -71,4 +73,4 @@ def halves(items: int, halvings: int = 10, seed: int = 1) -> tuple[TrainTest, ..
     """
     if items < 2:
         raise VentralError(f"cannot split {items} item in halves; expected at least 2")
-    return train_test_splits(items, halvings, train_size=0.5, seed=seed)
+    return train_test_splits(items, whole("halvings", halvings, 1), train_size=0.5, seed=seed)

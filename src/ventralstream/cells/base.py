@@ -6,6 +6,7 @@ steps in one call. `update` is one step of the recurrence. Nothing is stored on 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 import torch
@@ -16,6 +17,8 @@ from ventralstream.layers.specs import Shape
 
 State = tuple[Tensor, ...]
 Drive = tuple[Tensor, ...]
+CellStage = Literal["drive", "feedback", "update"]
+STAGES: tuple[CellStage, ...] = ("drive", "feedback", "update")
 
 
 class Cell(nn.Module):
@@ -28,6 +31,12 @@ class Cell(nn.Module):
         takes_no_state: Whether `update` and `emit` take None for the zero state, and then do less work. It is what they
             get in the first step; other cells get the zeros of `init_state`.
         last_step: The last active step the cell may be run at; None if it can go on for ever.
+        pure: The stages ("drive", "feedback", "update") whose results for an image follow from that image's arguments
+            alone, and that overwrite none of them; `update` stands for `emit` too. The planner may merge, stack and
+            share these. It says so of the class's own code and in both modes: submodules are looked at one by one, and
+            those that are not pure in their present mode (dropout, batch statistics) make the stage so. What is not in
+            it gets copies of its arguments, and is called at every step for the whole batch. None says nothing: then no
+            stage counts as pure in training mode, and in evaluation mode each is tried. A subclass has to say it anew.
     """
 
     needs_raw: bool = False
@@ -35,6 +44,11 @@ class Cell(nn.Module):
     distinct_steps: int = 1
     takes_no_state: bool = False
     last_step: int | None = None
+    pure: Collection[str] | None = None
+
+    def modules_of(self, stage: CellStage) -> Iterable[nn.Module]:
+        """The submodules that a stage may call: all, unless a cell knows better."""
+        return self.children()
 
     def forgets(self) -> bool:
         """Whether, with its present parameters, the cell's output does not depend on its state; it then gets the first

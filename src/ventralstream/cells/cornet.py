@@ -21,6 +21,8 @@ from ventralstream.values import Channels, Count, Side
 class CORnetRCell(Cell):
     """h' = ReLU(norm(conv(x + h))); the output is h'."""
 
+    pure = ("update",)
+
     def __init__(self, spec: CORnetR, channels: int) -> None:
         super().__init__()
         self.conv = Conv2d(Conv(channels, spec.kernel, padding=spec.kernel // 2, bias=False), channels)
@@ -65,6 +67,8 @@ class CORnetSCell(Cell):
     normalised strided 1x1 convolution of x. In later steps it reads the state with stride 1, and the skip is the
     state itself. See `CORnetS` for the variants.
     """
+
+    pure = ("update",)
 
     def __init__(self, spec: CORnetS, channels: int) -> None:
         super().__init__()

@@ -19,6 +19,7 @@ class DecayCell(Cell):
     """h' = tau h + x; the output is h'."""
 
     takes_no_state = True
+    pure = ("update",)
 
     def __init__(self, spec: Decay) -> None:
         super().__init__()

@@ -21,6 +21,8 @@ class GRUCell(Cell):
     The convolutions of [x, h] are split into those of x, done in `drive`, and those of h.
     """
 
+    pure = ("drive", "update")
+
     def __init__(self, spec: GRU, channels: int) -> None:
         super().__init__()
         self.spec = spec

@@ -21,6 +21,8 @@ class IntersectionRNNCell(Cell):
     The output is sig(gy + 1) x + (1 - sig(gy + 1)) relu(y).
     """
 
+    pure = ("drive", "update")
+
     def __init__(self, spec: IntersectionRNN, channels: int) -> None:
         super().__init__()
         self.spec = spec

@@ -24,6 +24,8 @@ class LSTMCell(Cell):
     j, f, o (before the peepholes and the forget bias) and to c', which is carried as normalised.
     """
 
+    pure = ("drive", "update")
+
     def __init__(self, spec: LSTM, shape: Shape) -> None:
         super().__init__()
         self.spec = spec

@@ -34,7 +34,8 @@ class JointConv(nn.Module):
     def __init__(self, channels: int, parts: tuple[Conv, ...]) -> None:
         super().__init__()
         self.sizes = tuple(p.channels for p in parts)
-        self.joined = len(parts) > 1 and not parts[0].separable and len({(p.kernel, p.separable) for p in parts}) == 1
+        alike = len({(p.kernel, p.separable, p.bias) for p in parts}) == 1
+        self.joined = len(parts) > 1 and not parts[0].separable and alike
         specs = (parts[0].replace(channels=sum(self.sizes)),) if self.joined else parts
         self.convs = nn.ModuleList(Conv2d(spec, channels) for spec in specs)
 
@@ -71,6 +72,7 @@ class ReciprocalCell(Cell):
     """
 
     takes_no_state = True
+    pure = ("drive", "feedback", "update")
 
     def __init__(self, spec: Reciprocal, channels: int, raw_channels: int, feedback_channels: int) -> None:
         super().__init__()

@@ -19,6 +19,8 @@ from ventralstream.values import Side, Width
 class SimpleRNNCell(Cell):
     """h' = act(LN(W_s * h + b_s + W_i * x + b_i)); the output is h'."""
 
+    pure = ("drive", "update")
+
     def __init__(self, spec: SimpleRNN, channels: int) -> None:
         super().__init__()
         self.spec = spec

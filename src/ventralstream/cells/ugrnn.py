@@ -18,6 +18,8 @@ from ventralstream.values import Real, Side, Width
 class UGRNNCell(Cell):
     """g, c = W * [x, h]; h' = sig(g + 1) h + (1 - sig(g + 1)) tanh(c)."""
 
+    pure = ("drive", "update")
+
     def __init__(self, spec: UGRNN, channels: int) -> None:
         super().__init__()
         self.spec = spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -33,8 +34,6 @@ def main() -> NoReturn:
         _heed_signals()
         code = _run()
     except KeyboardInterrupt as error:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing more to interrupt: what follows is the end
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         code = _said(str(error) or "interrupted", error.code if isinstance(error, Interrupted) else 130)
     except Exception as error:
         if os.environ.get(TRACEBACK) and not isinstance(error, VentralError):
@@ -105,10 +104,17 @@ def _heed_signals() -> None:
         for signum in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
             if signal.getsignal(signum) is signal.SIG_DFL:
                 signal.signal(signum, _interrupt)
+        atexit.register(_ignore_signals)
+
+
+def _ignore_signals() -> None:
+    """At the end there is nothing left to interrupt, and Python would end by the signal."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def _interrupt(signum: int, frame: Any) -> NoReturn:
-    raise Interrupted.by(signum, "terminated")
+    raise Interrupted.by(signum, "interrupted")
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ import typer
 
 from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
-from ventralstream.errors import VentralError, unknown
+from ventralstream.cli.unfinished import unfinished
+from ventralstream.errors import VentralError, printable, unknown
 from ventralstream.jsonable import make, spec_class, tags
 
 if TYPE_CHECKING:
@@ -86,12 +87,17 @@ def evaluate(
         typer.echo(images.passed_over, err=True)
     workers = (Place() if run is None else run.place).workers
     loader = Loader(images, batch_size, train=False, device=where, workers=workers)
-    found = accuracy_per_step(network, loader, steps, how)
-    early = None if threshold is None else early_exit(network, loader, threshold, steps)
+    note = unfinished(model)
+    if note:
+        typer.echo(printable(note), err=True)
+    found = accuracy_per_step(network, _watched("evaluating", loader, len(images)), steps, how)
+    early = None
+    if threshold is not None:
+        early = early_exit(network, _watched("answering early", loader, len(images)), threshold, steps)
 
     trained = None if run is None else network.spec.steps
     if as_json:
-        result: dict[str, Any] = {"model": str(model), "data": images.info.name, "trained_steps": trained}
+        result: dict[str, Any] = {"model": str(model), "data": images.info.name, "trained_steps": trained, "note": note}
         result |= dataclasses.asdict(found)
         if early is not None:
             result["early_exit"] = dataclasses.asdict(early)
@@ -109,6 +115,18 @@ def evaluate(
             f" {early.confident:.1%} of the images reached it",
             soft_wrap=True,
         )
+    if note:
+        console.print(printable(note), soft_wrap=True, markup=False)
+
+
+def _watched(what: str, batches: Iterable[tuple[Tensor, Tensor]], images: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches, with how far they are on stderr."""
+    from ventralstream.progress import Progress
+
+    with Progress(what, images, "images", every=5.0) as progress:
+        for batch, labels in batches:
+            yield batch, labels
+            progress.update(progress.done + len(labels))
 
 
 def accuracy_table(rows: Iterable[tuple[int, float, float]], trained: int | None = None) -> Table:

@@ -9,7 +9,7 @@ import typer
 
 from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
-from ventralstream.errors import VentralError, unknown
+from ventralstream.errors import VentralError, printable, unknown
 
 if TYPE_CHECKING:
     from ventralstream.network import Network
@@ -26,9 +26,12 @@ def extract(
     images: Annotated[Path, typer.Option(help="Folder of images, at any depth.")],
     areas: Annotated[str, typer.Option(help="Areas to record, e.g. 'conv3,conv5' (see `ventral show MODEL`).")],
     out: Annotated[Path, typer.Option(help="The zarr store to write, e.g. features.zarr.")],
-    steps: int | None = typer.Option(None, help="Steps to unroll.", show_default="the model's"),
+    steps: options.Steps = None,
     record_steps: str | None = typer.Option(None, help="Steps to keep, e.g. '5,6,10-15'.", show_default="all"),
-    reduce: str = typer.Option("none", help="Of each map: none (keep it), mean or max (over space), or flatten."),
+    reduce: str = typer.Option(
+        "none",
+        help="Of each map: none (keep it), mean or max (over space), or flatten; or by area: 'conv3=mean,conv5=none'.",
+    ),
     of: str = typer.Option("output", help="Record each area's output, or the state of its cell."),
     presentation: str | None = typer.Option(
         None,
@@ -36,15 +39,14 @@ def extract(
         " blank).",
         show_default="the model's",
     ),
-    batch_size: int = typer.Option(16, help="Images at a time: fewer need less memory."),
+    batch_size: options.BatchSize = 16,
     dtype: str = typer.Option("float32", help="Numbers on disk: float32, or float16 (half the space)."),
     size: int | None = typer.Option(None, help="Height and width of the images in pixels.", show_default="the model's"),
-    resize: str | None = typer.Option(
-        None,
-        help="crop (shorter side, then the central square) or squash (the whole image).",
-        show_default="as a run's images were; else crop",
+    resize: str = typer.Option(
+        "squash",
+        help="squash (the whole image, as experiments show it) or crop (shorter side, then the central square).",
     ),
-    workers: int = typer.Option(2, help="Threads that decode images while the model runs."),
+    workers: options.Workers = 2,
     seed: int | None = typer.Option(None, help="Seed of the fresh weights of a registered model.", show_default="0"),
     device: options.Device = "auto",
     resume: bool = typer.Option(True, help="Carry on an unfinished extraction, or start it again."),
@@ -64,14 +66,13 @@ def extract(
     from ventralstream.features.extraction import extract, open_features
     from ventralstream.record import Record
 
-    choices: Any = {"reduce": reduce, "of": of}  # Record and extract check them
-    record = Record([a.strip() for a in areas.split(",")], kept, **choices)
-    network, usual = _network(model, seed)
-    stored: Any = {"dtype": dtype, "resize": resize or usual}
+    record_of: Any = of  # Record and extract check the choices
+    stored: Any = {"dtype": dtype, "resize": resize}
+    records = [Record(some, kept, how, record_of) for how, some in _reductions(areas, reduce).items()]
     done = extract(
-        network,
+        _network(model, seed),
         images,
-        record,
+        records,
         out,
         steps=steps,
         presentation=shown,
@@ -83,32 +84,42 @@ def extract(
         device=choose_device(device),
         **stored,
     )
-    typer.echo(f"{done.path}: {done.images} images")
-    for area in record.areas:
+    typer.echo(printable(f"{done.path}: {done.images} images"))
+    names = [area for record in records for area in record.areas]
+    for area in names:
         features = open_features(done.path, area)
         sizes = ", ".join(f"{name} {size}" for name, size in features.sizes.items())
         typer.echo(f"  {area}: {sizes}; driven by the image from step {features.attrs['first_step']}")
-    typer.echo(f'open it with: xarray.open_zarr("{done.path}", group="{record.areas[0]}").activations')
+    typer.echo(printable(f'open it with: xarray.open_zarr("{done.path}", group="{names[0]}").activations'))
 
 
-def _network(model: str, seed: int | None) -> tuple[Network, str]:
-    """The network, and how the images it is meant for were brought to their size."""
-    from ventralstream.checkpoints import load_network
-    from ventralstream.models import create_model
+def _network(model: str, seed: int | None) -> Network:
+    from ventralstream.cli.brain.models import open_model
 
-    if not Path(model).is_dir():
-        network = create_model(model, seed=seed or 0)
-        typer.echo(f"{model}: the weights are untrained (random, seed {seed or 0})", err=True)
-        return network, "crop"
-    if seed is not None:
+    if seed is not None and Path(model).is_dir():
         raise VentralError(f"--seed is of fresh weights; '{model}' has its own")
-    network = load_network(model)
-    if not (Path(model) / "recipe.json").is_file():  # saved, but not by `ventral train`
-        return network, "crop"
+    return open_model(model, seed or 0)[0]
 
-    from ventralstream.training.folder import open_run
 
-    return network, open_run(model).data.preprocessing.resize
+def _reductions(areas: str, reduce: str) -> dict[Any, list[str]]:
+    """The areas that are reduced in each way."""
+    names = [name.strip() for name in areas.split(",")]
+    if "=" not in reduce:
+        return {reduce: names}
+    hows: dict[Any, list[str]] = {}
+    by_area: dict[str, str] = {}
+    for part in reduce.split(","):
+        name, equals, how = (x.strip() for x in part.partition("="))
+        if not equals:
+            raise VentralError(
+                f"cannot read the reductions '{reduce}'; expected e.g. 'mean', or 'conv3=mean,conv5=none'"
+            )
+        if name not in names:
+            raise unknown("area", name, names, " in --reduce")
+        by_area[name] = how
+    for name in names:
+        hows.setdefault(by_area.get(name, "none"), []).append(name)
+    return hows
 
 
 def _presentation(text: str) -> Presentation:

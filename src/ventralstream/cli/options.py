@@ -56,6 +56,54 @@ Steps = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of what is random: untrained weights, projections, draws.")]
 
+MODEL_HELP = (
+    "A registered model (see `ventral list`; its weights are untrained), the folder of a run or a saved network,"
+    " 'pixels' (the images themselves), or a store of `ventral extract`."
+)
+Images = Annotated[
+    Path | None,
+    typer.Option("--images", help="Folder of the images that stimulus ids name. The published sets bring their own."),
+]
+Stimulus = Annotated[
+    str | None,
+    typer.Option(
+        "--stimulus", help="Of an NWB file: the column of its trials that names the stimulus.", show_default="found"
+    ),
+]
+Areas = Annotated[
+    str | None,
+    typer.Option("--areas", help="Model areas, e.g. 'conv3,conv5'.", show_default="all but the read-out"),
+]
+Reduce = Annotated[
+    str, typer.Option("--reduce", help="Of each map: none (every unit is a feature), mean or max (over space).")
+]
+Projection = Annotated[
+    int,
+    typer.Option(
+        "--projection",
+        help="Project areas with more features than this at random to so many; 0: keep all.",
+        callback=at_least(0),
+    ),
+]
+
+# --- how often --------------------------------------------------------------------------------------------------------
+
+Splits = Annotated[
+    int,
+    typer.Option(
+        "--splits", help="Random splits of the stimuli: 90 % to train on, 10 % to test.", callback=at_least(1)
+    ),
+]
+SplitSeed = Annotated[int, typer.Option("--split-seed", help="Seed of splits, halvings and resamples.")]
+Halvings = Annotated[
+    int,
+    typer.Option("--halvings", help="How often repetitions (or trials) are halved at random.", callback=at_least(1)),
+]
+Resamples = Annotated[
+    int,
+    typer.Option("--resamples", help="Bootstrap samples for the 95 % interval; 0: none.", callback=at_least(0)),
+]
+
 # --- how and where it is computed -------------------------------------------------------------------------------------
 
 BatchSize = Annotated[int, typer.Option("--batch-size", help="Images at a time.", callback=at_least(1))]

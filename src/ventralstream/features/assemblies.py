@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ventralstream.arguments import whole
 from ventralstream.errors import VentralError, unknown
 from ventralstream.features.axes import Axis
 from ventralstream.features.batches import ask, recorded
 from ventralstream.features.extraction import weights_sha256
 from ventralstream.features.reduction import PrincipalComponents, Reduction, SparseProjection
-from ventralstream.features.shown import Images, Resize, shown, whole
+from ventralstream.features.shown import Images, Resize, shown
 from ventralstream.features.sources import Shown, positions
 from ventralstream.features.store import open_features
 from ventralstream.jsonable import from_json
@@ -46,11 +47,12 @@ def features(
     presentation: Presentation | None = None,
     reduce: Space = "none",
     pca: int | None = None,
-    projection: int | None = None,
+    projection: int | Mapping[str, int] | None = None,
     fit_on: Images | Sequence[str] | None = None,
     resize: Resize = "squash",
     seed: int = 0,
     batch_size: int = 16,
+    tell: Callable[[int], None] | None = None,
 ) -> dict[str, DataArray]:
     """The activations of a model's areas to stimuli, as assemblies.
 
@@ -73,13 +75,14 @@ def features(
             asked, here as in `Record` and `extract`, because where in the image something is may matter to a score.
         pca: Keep this many principal components of each area. One set of them for all steps, fitted on the steps that
             the image drives (our choice), so that a map shared over time has the same features at each step.
-        projection: Or this many sparse random projections.
+        projection: Or this many sparse random projections; by area if that differs.
         fit_on: The images that `pca` is fitted on: ids among the stimuli, or other stimuli (like `stimuli`, but a list
             is one of ids).
         resize: How pixels and files are brought to the model's size: "squash" shows the whole image, as experiments
             do; "crop" is the usual evaluation on ImageNet.
         seed: Of the projection.
         batch_size: Images at a time.
+        tell: Is called after each batch with the number of images whose features are done.
 
     Returns:
         Per area an assembly [presentation, neuroid, time_bin], float32. Step t lasts from t * dt_ms to (t + 1) * dt_ms,
@@ -96,13 +99,17 @@ def features(
     batch_size = whole("batch_size", batch_size, 1)
 
     def run(images: Shown) -> Iterator[_Batch]:
+        done = 0
         for batch in recorded(model, asked, images.all_readable(batch_size)):
             yield {area: x.float().numpy() for area, x in batch.activations.items()}
+            done += len(batch.ids)
+            if tell is not None and images is source:
+                tell(done)
 
-    images = shown(model, stimuli, stimulus_id, resize=resize)
+    source = shown(model, stimuli, stimulus_id, resize=resize)
     fitted: Shown | None = None
     if isinstance(fit_on, (list, tuple)) and all(isinstance(x, str) for x in fit_on):
-        fitted = images.select(fit_on)
+        fitted = source.select(fit_on)
     elif fit_on is not None:
         fitted = shown(model, fit_on, resize=resize, named=False)
     attrs = {
@@ -111,11 +118,11 @@ def features(
         "steps": asked.steps,
         "dt_ms": model.spec.dt_ms,
         "presentation": json.dumps(asked.presentation.to_json()),
-        "preprocessing": images.preprocessing,
+        "preprocessing": source.preprocessing,
     }
     about = {area: attrs | {"reduce": record.reduce} for record in asked.records for area in record.areas}
     fit = None if fitted is None else _Fit(len(fitted.ids), lambda: run(fitted))
-    return _assemble(asked.axes, images.ids, lambda: run(images), reduction, fit, about)
+    return _assemble(asked.axes, source.ids, lambda: run(source), reduction, fit, about)
 
 
 def features_from_store(
@@ -124,7 +131,7 @@ def features_from_store(
     *,
     reduce: Space = "none",
     pca: int | None = None,
-    projection: int | None = None,
+    projection: int | Mapping[str, int] | None = None,
     fit_on: Sequence[str] | Path | None = None,
     seed: int = 0,
     batch_size: int = 64,
@@ -198,18 +205,24 @@ class _Reduction:
     """How many features are to be left, and how."""
 
     pca: int | None
-    projection: int | None
+    projection: int | Mapping[str, int] | None
     seed: int
 
     def __post_init__(self) -> None:
         if self.pca is not None and self.projection is not None:
             raise VentralError("features are reduced by pca or by projection; give one of the two")
 
+    def projections(self, area: str) -> int | None:
+        """How many projections are to be left of an area; None to leave it as it is."""
+        return self.projection.get(area) if isinstance(self.projection, Mapping) else self.projection
+
 
 def _records(
     areas: Sequence[str] | str | Record | Sequence[Record], record_steps: Sequence[int] | None, reduce: Space
 ) -> list[Record]:
     given = [areas] if isinstance(areas, (str, Record)) else list(areas)
+    if not given:
+        raise VentralError("features need at least one area")
     records = [x for x in given if isinstance(x, Record)]
     if records:
         if len(records) < len(given) or record_steps is not None or reduce != "none":
@@ -217,9 +230,7 @@ def _records(
         return records
     if reduce not in SPACES:
         raise unknown("reduce", reduce, SPACES)
-    if record_steps is not None and not len(record_steps):
-        raise VentralError("record_steps names no step; leave it out to keep all of them")
-    return [Record([str(x) for x in given], None if record_steps is None else tuple(record_steps), reduce)]
+    return [Record([str(x) for x in given], record_steps, reduce)]
 
 
 def _stored_axis(array: DataArray) -> Axis:
@@ -256,8 +267,8 @@ def _assemble(
             rows = activations.reshape(count * steps, -1)
             if row == 0:
                 units[area] = tuple(unit)
-                if how.projection is not None:
-                    reductions[area] = SparseProjection(how.projection, rows.shape[1], how.seed, f"area '{area}'")
+                if (left := how.projections(area)) is not None:
+                    reductions[area] = SparseProjection(left, rows.shape[1], how.seed, f"area '{area}'")
                 width = reductions[area].components if area in reductions else rows.shape[1]
                 values[area] = np.empty((len(ids), width, steps), dtype=np.float32)
             if area in reductions:
@@ -267,8 +278,8 @@ def _assemble(
     result = {}
     for area, axis in axes.items():
         about: dict[str, Any] = {**attrs[area], "first_step": axis.first_step}
-        if how.projection is not None:
-            about |= {"projection": how.projection, "seed": how.seed}
+        if (left := how.projections(area)) is not None:
+            about |= {"projection": left, "seed": how.seed}
         if fit is not None and area in fitted:
             about |= {"pca": fitted[area].components, "pca_images": fit.images}
             about["pca_variance_explained"] = fitted[area].variance_explained

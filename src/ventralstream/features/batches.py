@@ -16,9 +16,9 @@ from ventralstream.features.axes import Axis
 from ventralstream.features.sources import Batch
 from ventralstream.network import Network
 from ventralstream.presentation import Presentation
-from ventralstream.program import Request
 from ventralstream.record import Record
 from ventralstream.stimulus import Images, Stimulus
+from ventralstream.timing import driven_steps
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,6 @@ def ask(
     presentation = presentation or net.spec.presentation
     axes: dict[str, Axis] = {}
     for record in records:
-        if record.steps == ():
-            raise VentralError("the record names no step; leave its steps out to keep all of them")
         recorded_steps = record.resolve(net.spec, 0, steps)
         first = first_driven_steps(net, record, presentation, steps)
         for area, ts in recorded_steps.items():
@@ -146,29 +144,19 @@ def first_driven_steps(net: Network, record: Record, presentation: Presentation,
 
     Args:
         net: The network.
-        record: The areas, and whether their output or their state.
+        record: The areas.
         presentation: What is shown when.
         steps: Steps of the unroll; more are looked at where these are too few.
 
     Raises:
         VentralError: The image never drives an area.
     """
-    first = {}
+    longest = max(steps, presentation.onset + max(net.first_steps[area] for area in record.areas) + 1)
+    driven = driven_steps(net.spec, longest, presentation)
     for area in record.areas:
-        stop = max(steps, presentation.onset + net.first_steps[area] + 1)
-        there = Record(area, of=record.of).resolve(net.spec, 0, stop)[area]
-        pairs = frozenset((area, t) for t in there)
-        of_state = record.of == "state"
-        none: frozenset[tuple[str, int]] = frozenset()
-        asked = Request(0, stop, presentation, none if of_state else pairs, pairs if of_state else none)
-        with evaluating(net):
-            program = net.plan(asked)
-        found = program.states if of_state else program.outputs
-        driven = [t for t in there if program.values[found[area, t]].stimulus]
-        if not driven:
+        if not any(driven[area]):
             raise VentralError(f"with this presentation the image never drives area '{area}'")
-        first[area] = driven[0]
-    return first
+    return {area: driven[area].index(True) for area in record.areas}
 
 
 def device_of(net: Network) -> torch.device:

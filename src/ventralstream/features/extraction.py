@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
+from ventralstream.arguments import whole
 from ventralstream.data import Skipped
 from ventralstream.device import choose_device
 from ventralstream.errors import Interrupted, VentralError, unknown
 from ventralstream.features.axes import Axis
 from ventralstream.features.batches import Asked, ask, device_of, recorded
-from ventralstream.features.shown import Images, Resize, shown, whole
+from ventralstream.features.shown import Images, Resize, shown
 from ventralstream.features.sources import Shown
 from ventralstream.features.store import open_features, verify
 from ventralstream.interrupt import Interruption
@@ -111,6 +112,8 @@ def extract(
     from ventralstream.progress import Progress, stderr_console
 
     asked = ask(net, record, steps, presentation)
+    if not asked.records:
+        raise VentralError("there is nothing to record; give a Record, or several")
     batch_size, workers = whole("batch_size", batch_size, 1), whole("workers", workers, 0)
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)

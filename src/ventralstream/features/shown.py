@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ventralstream.arguments import whole
 from ventralstream.data import Preprocessing, list_folder
 from ventralstream.data.stimuli import Stimuli
 from ventralstream.errors import VentralError
@@ -76,7 +76,7 @@ def shown(
         pictures = [Image.fromarray(x) if _is_pixels(x) else x for x in images]
         if all(isinstance(x, Image.Image) for x in pictures):
             return Pictures(_ids(stimulus_id, len(pictures), named), pictures, _preprocessing(net, size, resize))
-    if not isinstance(images, Iterable):
+    if not isinstance(images, Iterable) or isinstance(images, (Tensor, bytes)):
         raise VentralError(
             f"stimuli are Stimuli, a folder, a list of files, images, or batches of them; got {type(images).__name__}"
         )
@@ -93,13 +93,6 @@ def _some(images: Sized) -> None:
 
 def _is_pixels(x: object) -> bool:
     return isinstance(x, np.ndarray) and x.dtype == np.uint8 and (x.ndim == 2 or (x.ndim == 3 and x.shape[2] == 3))
-
-
-def whole(name: str, value: Any, least: int) -> int:
-    """A whole number, of whichever kind; VentralError if it is none, or smaller than it may be."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
-        raise VentralError(f"{name} is {value!r}; expected a whole number of at least {least}")
-    return operator.index(value)
 
 
 def _ids(stimulus_id: Sequence[str] | None, count: int, named: bool) -> tuple[str, ...]:
@@ -125,4 +118,5 @@ def _preprocessing(net: Network, size: int | None, resize: Resize) -> Preprocess
         raise VentralError(
             f"'{net.spec.name}' takes {height} x {width} pixels; give a (square) size, or normalised images"
         )
-    return Preprocessing(height if size is None else size, net.spec.mean, net.spec.std, resize)
+    side = height if size is None else whole("size", size)
+    return Preprocessing(side, net.spec.mean, net.spec.std, resize)

@@ -158,7 +158,7 @@ class Pictures(Shown):
             return picture.convert("RGB" if self.how.channels == 3 else "L")
         file = io.BytesIO()
         picture.save(file, "PNG")  # so that other modes are read as those of files are
-        return decode_image(file, self.how.channels, self.ids[row])
+        return decode_image(file.getvalue(), self.how.channels, self.ids[row])
 
     def select(self, ids: Sequence[str]) -> Shown:
         rows = positions(self.ids, ids)

@@ -94,19 +94,21 @@ class FeatureWriter:
             VentralError: `out` is there already, cannot be written, or is being written by another process; or an
                 unfinished store was begun with another request, or cannot be read.
         """
-        out = Path(out)
-        self.out = out.resolve() if out.is_symlink() else out
-        if not self.out.name:
-            raise VentralError(f"'{out}' cannot be the name of a new store of features")
-        self.part = self.out.with_name(self.out.name + ".part")
         self.columns, self.images = columns, images
         self.done = self.rows = self.lost = 0
+        out = self.part = Path(out)
+        with self._writing():
+            self.out = out.resolve() if out.is_symlink() else out
+            is_there = self.out.exists()
+        if not self.out.name or "\0" in self.out.name:
+            raise VentralError(f"'{out}' cannot be the name of a new store of features")
+        self.part = self.out.with_name(self.out.name + ".part")
         self.skipped: list[dict[str, str]] = []
         self._arrays: dict[str, Any] = {}
         self._about = {"request": dict(request), "notes": dict(notes or {})}
-        if self.out.exists() and not overwrite:
+        if is_there and not overwrite:
             raise VentralError(f"'{self.out}' is there already; give another name, or overwrite=True (--overwrite)")
-        if self.out.exists() and not _is_ours(self.out):
+        if is_there and not _is_ours(self.out):
             raise VentralError(f"'{self.out}' holds no features of ventralstream, so it is not replaced")
         with self._writing():
             self.part.mkdir(parents=True, exist_ok=True)
@@ -275,7 +277,9 @@ class FeatureWriter:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            if isinstance(error, VentralError):
+                raise
             later = "; the same request will carry on" if self.done else ""
             raise VentralError(f"cannot write '{self.part}': {reason(error)}{later}") from None
 

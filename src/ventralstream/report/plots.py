@@ -10,8 +10,9 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from ventralstream.errors import VentralError
+from ventralstream.errors import VentralError, printable
 from ventralstream.files import replacing
 from ventralstream.report.palette import LIGHT
 
@@ -51,6 +52,7 @@ _RC: dict[str, Any] = {
     "lines.markeredgewidth": 0.7,
     "legend.frameon": False,
     "legend.labelcolor": INK,
+    "text.parse_math": False,  # a name with dollars is no formula
     "svg.hashsalt": "ventralstream",  # the same figure is the same file
 }
 
@@ -85,8 +87,13 @@ def check_path(path: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure beside its place, and renames it; its ending says the format."""
+    """Writes a figure beside its place, and renames it; its ending says the format.
+
+    What names from files hold that no page can show (control characters) is escaped.
+    """
     check_path(path)
+    for text in figure.findobj(Text):
+        text.set_text("\n".join(map(printable, text.get_text().split("\n"))))
     kind = path.suffix.lower()[1:]
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     with look(), replacing(path) as part:

@@ -66,7 +66,7 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
         try:
             save_file(tensors, partial / TENSORS)
         except SafetensorError as error:
-            raise OSError(f"{error} while writing '{partial / TENSORS}'") from None
+            raise OSError(f"cannot write '{partial / TENSORS}': {error}") from None
         (partial / STATE).write_text(state, encoding="utf-8")
         sums = [f"{_sha256(partial / name)}  {name}\n" for name in (TENSORS, STATE)]
         (partial / SUMS).write_text("".join(sums), encoding="utf-8")

@@ -124,6 +124,7 @@ class Session:
             while self.epoch < self.recipe.epochs:
                 if self.batch < self.batches:
                     self._train()
+                self._check_finite()  # the last batch's weights, which no loss was measured with
                 self._end_if_wanted()
                 measured = self._validate()
                 self.epoch, self.batch = self.epoch + 1, 0
@@ -147,12 +148,11 @@ class Session:
         """Makes a checkpoint of where the run stands, unless there is one; what is not finite is refused."""
         if self.saved == (self.epoch, self.batch):
             return
-        self.watch.settle()
+        self._check_finite()
         seen = self._sum(self.seen)
         if self.fabric.is_global_zero:
             assert self.metrics is not None
-            optimizer, folder = self.optimizer.state_dict(), self.run.path / CHECKPOINTS
-            check_finite(self.network.state_dict(), optimizer, self.done)
+            folder = self.run.path / CHECKPOINTS
             here = Checkpoint(
                 self.epoch,
                 self.batch,
@@ -162,7 +162,7 @@ class Session:
                 self.run.fingerprints,
                 self.place,
                 network=self.network.state_dict(),
-                optimizer=optimizer,
+                optimizer=self.optimizer.state_dict(),
                 scaler=self.fabric.strategy.precision.state_dict(),
                 loader=self.train_loader.state_dict(),
                 seen=seen,
@@ -173,6 +173,10 @@ class Session:
                 remove(old)
         self.fabric.barrier()
         self.saved, self.saved_at = (self.epoch, self.batch), time.monotonic()
+
+    def _check_finite(self) -> None:
+        self.watch.settle()
+        check_finite(self.network.state_dict(), self.optimizer.state_dict(), self.done)
 
     def _train(self) -> None:
         """Trains to the epoch's end."""

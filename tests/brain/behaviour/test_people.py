@@ -9,7 +9,8 @@ import xarray as xr
 
 import ventralstream as vs
 from ventralstream.brain.behaviour.accuracy import accuracy_curve
-from ventralstream.brain.behaviour.people import correct_over_time, early_exits, fit_time_mapping
+from ventralstream.brain.behaviour.answers import correct_over_time, early_exits
+from ventralstream.brain.behaviour.time_mapping import fit_time_mapping
 from ventralstream.brain.recordings.datasets import human_speed_accuracy
 from ventralstream.errors import VentralError
 

@@ -106,3 +106,13 @@ def test_time_courses_of_a_model_and_its_controls(areas):
 def test_bad_input_is_a_sentence(areas, call, says):
     with pytest.raises(VentralError, match=says):
         call(areas, neurons(areas["IT"], 4, repetitions=2))
+
+
+def test_an_area_that_cannot_be_scored_is_passed_over():
+    areas = model_areas(120, channels=6, steps=2)
+    narrow = areas["V4"].isel(neuroid=slice(0, 2))
+    recorded = neurons(areas["IT"], 8)
+    (found,) = assign_areas({"narrow": narrow, "IT": areas["IT"]}, recorded, mapping=PLS(4), **QUICK).values()
+    assert found.area == "IT" and "PLS with 4 components" in found.candidates["narrow"].reason
+    with pytest.raises(VentralError, match=r"PLS with 4 components; .* take ridge"):
+        assign_areas({"narrow": narrow}, recorded, mapping=PLS(4), **QUICK)

@@ -235,6 +235,11 @@ def test_halves_that_lack_a_stimulus_say_so(areas, recordings):
         (lambda f, r: (f, r, {"min_reliability": 0}), "min_reliability is 0"),
         (lambda f, r: (f, r, {"stratify": "objectname"}), "did you mean 'object_name'"),
         (lambda f, r: (f, r, {"ceiling": 0.9, "correction": "full_to_full"}), "uses no ceiling"),
+        (lambda f, r: (f, r, {"splits": 0}), "splits is 0; expected a whole number of at least 1"),
+        (lambda f, r: (f, r, {"splits": 2.5}), r"splits is 2\.5; expected a whole number"),
+        (lambda f, r: (f, r, {"halvings": 0}), "halvings is 0"),
+        (lambda f, r: (f, r, {"resamples": -1}), "resamples is -1"),
+        (lambda f, r: (f, r, {"seed": -1}), "seed is -1"),
         (lambda f, r: (f, r, {"splits": [([0, 1], [1, 2])]}), "must be different ones of the 300"),
         (lambda f, r: (f, r, {"splits": [([0, 1], [400, 2])]}), "must be different ones of the 300"),
         (lambda f, r: (f, r, {"splits": [([0, 1], [2])]}), "at least 2 are tested"),
@@ -256,3 +261,36 @@ def test_extra_time_bins_of_the_features_are_not_used(areas, recordings):
     last = recordings.isel(time_bin=[2])
     score = predictivity(areas["IT"], last, "ridge", **QUICK)
     assert score.value["time_bin_start"].values.tolist() == [bins_ms(3)[2][0]] and float(score.raw[0]) > 0.85
+
+
+@pytest.mark.parametrize("correction", ["r2_over_ceiling", "r_over_ceiling_squared"])
+def test_predictions_that_go_against_the_responses_score_below_zero(areas, correction):
+    stimuli, random = 60, np.random.default_rng(0)
+    x = random.normal(size=(stimuli, 1))
+    half = np.arange(stimuli) < stimuli // 2
+    signal = np.where(half[:, None], x, -x) @ np.ones(
+        (1, 4)
+    )  # what holds on one half of the stimuli is wrong on the other
+    trials = np.concatenate([signal + 0.3 * random.normal(size=signal.shape) for _ in range(6)])
+    ids = [f"image{i}" for i in range(stimuli)]
+    splits = [(np.flatnonzero(half), np.flatnonzero(~half)), (np.flatnonzero(~half), np.flatnonzero(half))]
+    recordings = assembly(trials, stimulus_id=ids * 6, repetition=np.repeat(np.arange(6), stimuli))
+    score = predictivity(
+        assembly(x, stimulus_id=ids), recordings, "ridge", correction=correction, splits=splits, resamples=20
+    )
+    assert float(score.raw) < -0.9 and float(score.value) < -0.9 and (score.interval.values < 0).all()
+    assert (
+        (score.per_neuroid.values < 0).all()
+        and "with the sign of r" in score.rule
+        and "with the sign of r" in repr(score)
+    )
+    size = abs(float(score.raw)) ** 2 / float(score.ceiling) ** (1 if correction == "r2_over_ceiling" else 2)
+    assert float(score.value) == pytest.approx(-size)
+
+
+def test_numpys_whole_numbers_are_whole_numbers(areas, recordings):
+    one, other = (
+        predictivity(areas["IT"], recordings, "ridge", splits=n(3), halvings=n(4), resamples=n(0), seed=n(1))
+        for n in (int, np.int64)
+    )
+    assert one.to_json() == other.to_json()

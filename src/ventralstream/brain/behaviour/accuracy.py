@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
+from ventralstream.arguments import whole
 from ventralstream.arrays import as_column, as_floats, distinct
 from ventralstream.errors import VentralError
 
@@ -84,6 +85,7 @@ def accuracy_curve(
     rights, ns = np.zeros((2, len(who), len(points)))
     np.add.at(rights, (row, index), c[answered])
     np.add.at(ns, (row, index), 1)
+    resamples = whole("resamples", resamples, 1)
     weights = np.random.default_rng(seed).multinomial(len(who), np.full(len(who), 1 / len(who)), size=resamples)
     with np.errstate(invalid="ignore"):
         resampled = (weights @ rights) / (weights @ ns)

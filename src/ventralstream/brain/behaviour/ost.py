@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import spearmanr
 
+from ventralstream.arguments import whole
 from ventralstream.arrays import as_column, as_floats
 from ventralstream.assembly import DIMS, coordinate, in_order, names_of, numbers_of
 from ventralstream.brain.behaviour.decoder import Decoder, fit_decoder, standardisation
@@ -185,6 +186,7 @@ def ost_consistency(
         value and raw: the mean over splits of Spearman's correlation, over the held-out images that both solve.
         Uncorrected: Kar et al. give .79 as the ceiling of their data. NaN for a model that does not change over time.
     """
+    splits = whole("splits", splits, 1)
     formula = f"Spearman of solution times ({rule} rule), mean over splits"
     features, monkey = _in_order(features, monkey)
     values = np.moveaxis(features.values, 2, 0)

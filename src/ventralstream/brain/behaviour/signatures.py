@@ -1,6 +1,6 @@
 """Behaviour: image-level signatures (I1, I2 and their normalised forms), and Brain-Score's mean of its parts.
 
-Rajalingham et al. 2018 describe how well an image is told from each other object by a d'. Papers A and B use it in the
+Rajalingham et al. 2018 describe how well an image is told from each other object by a d'. Here it has the
 form of papers.md B.5, which is also Brain-Score's: equal arrays give equal numbers here. A response matrix is
 `[presentation, choice]`: the probability of answering `choice` where the image's own object (coordinate `truth`) was
 the alternative; NaN where the choice is the truth. Trials are `[presentation]`, one answer a trial, with coordinates
@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from ventralstream.arguments import whole
 from ventralstream.arrays import as_keys, as_names
 from ventralstream.assembly import in_order, names_of
 from ventralstream.brain.correlation import mean_and_error, mean_of_defined, pearson
@@ -239,13 +240,13 @@ def behavioural_consistency(
 
 
 def brain_score_2019(*, v4: float, it: float, behaviour: float, ost: float) -> float:
-    """Brain-Score as paper B has it: the plain mean of its four parts, all of them raw (papers.md B.3).
+    """Brain-Score as in Kubilius, Schrimpf et al. 2019: the plain mean of its four raw parts (docs/papers.md B.3).
 
     Args:
         v4: Median Pearson r of V4 predictivity.
         it: That of IT.
         behaviour: The I2n correlation.
-        ost: The correlation of object solution times; NaN (no dynamics) counts as 0, as in the paper.
+        ost: The correlation of object solution times; NaN (no dynamics) counts as 0, as there.
 
     Raises:
         VentralError: When one of the other parts is NaN: only object solution times have a published zero.
@@ -273,8 +274,8 @@ def _own_column(matrix: xr.DataArray) -> tuple[NDArray[Any], NDArray[np.intp]]:
 
 def _halves(trials: xr.DataArray, halvings: int, seed: int) -> Iterator[tuple[xr.DataArray, xr.DataArray]]:
     """Random halves of the trials; the legacy generator, because the published halves are its."""
-    random = np.random.RandomState(seed)
-    for _ in range(halvings):
+    random = np.random.RandomState(whole("seed", seed, 0))
+    for _ in range(whole("halvings", halvings, 1)):
         order = list(range(trials.sizes["presentation"]))
         random.shuffle(order)
         half = len(order) // 2

@@ -12,12 +12,12 @@ import xarray as xr
 from xarray import DataArray, Dataset
 
 from ventralstream.assembly import check, names_of, time_bins_of
-from ventralstream.brain.correlation import mean_and_error, median, pearson
+from ventralstream.brain.correlation import mean_and_error, mean_of_defined, median, pearson
 from ventralstream.brain.mapping.design import Design
 from ventralstream.brain.mapping.linear import Mapping as LinearMapping
 from ventralstream.brain.mapping.linear import as_targets, fit_split
 from ventralstream.brain.mapping.pairing import pair
-from ventralstream.brain.mapping.predictivity import mapping_named, predictivity
+from ventralstream.brain.mapping.predictivity import mapping_named, predictivity, unscored
 from ventralstream.brain.recordings.reliability import Trials, consistency_over_halvings
 from ventralstream.brain.score import Score
 from ventralstream.brain.splits import Scheme, TrainTest, halves
@@ -27,13 +27,13 @@ from ventralstream.errors import VentralError
 def time_courses(models: Mapping[str, DataArray], recordings: DataArray, **options: Any) -> Dataset:
     """Scores several models, or a model and its controls, on the same recordings and splits, time bin by time bin.
 
-    This is paper A's figure (papers.md A.8): a ConvRNN against feedforward and time-decay controls, under the
-    recordings' ceiling.
+    This is the figure of Nayebi et al. 2018 (docs/papers.md A.8): a ConvRNN against feedforward and time-decay
+    controls, under the recordings' ceiling.
 
     Args:
         models: Features by the model's name, each as `predictivity` takes them.
         recordings: Recordings with time bins.
-        options: What else `predictivity` takes, the same for all models. `over_time="shared"` is paper A's test.
+        options: What else `predictivity` takes, the same for all models. `over_time="shared"` is their test.
 
     Returns:
         Variables `value`, `raw`, `error` [model, time_bin], `lower`, `upper` (95 % interval; none without `resamples`)
@@ -167,7 +167,8 @@ class AreaAssignment:
     Attributes:
         area: The chosen model area.
         score: Its score on the neuroids that had no part in the choice.
-        candidates: The score of each model area on the neuroids that made the choice.
+        candidates: The score of each model area on the neuroids that made the choice; NaN with the reason for one that
+            cannot be scored, e.g. with fewer features than PLS has components.
         chosen_by: Those neuroids' ids.
     """
 
@@ -206,8 +207,18 @@ def assign_areas(
             raise VentralError(f"region '{region}' has one neuroid; choosing on one half needs at least 2")
         ((first, second),) = halves(len(members), 1, seed)
         choosing, scored = (recordings.isel(neuroid=members[np.sort(half)]) for half in (first, second))
-        candidates = {a: predictivity(f, choosing, seed=seed, **options) for a, f in features.items()}
-        area = max(candidates, key=lambda a: float(np.nanmean(np.asarray(candidates[a].raw))))
+        candidates: dict[str, Score] = {}
+        errors: list[VentralError] = []
+        for area, values in features.items():
+            try:
+                candidates[area] = predictivity(values, choosing, seed=seed, **options)
+            except VentralError as error:
+                errors.append(error)
+                candidates[area] = unscored(error)
+        if len(errors) == len(features):
+            raise errors[0]
+        means = {a: mean_of_defined(np.ravel(np.asarray(s.raw, dtype=float))) for a, s in candidates.items()}
+        area = max(means, key=lambda a: -np.inf if np.isnan(means[a]) else float(means[a]))
         score = predictivity(features[area], scored, seed=seed, **options)
         ids = tuple(choosing["neuroid_id"].values.astype(str).tolist())
         found[str(region)] = AreaAssignment(area, score, candidates, ids)

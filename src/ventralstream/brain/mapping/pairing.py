@@ -63,7 +63,7 @@ class Paired:
         Raises:
             VentralError: if no such splits can be made, or given ones are not of these stimuli.
         """
-        if isinstance(splits, int):
+        if not isinstance(splits, Sequence):
             strata = None if stratify is None else names_of(self.mean, stratify).tolist()
             made = train_test_splits(self.stimuli, splits, scheme, train_size, strata, seed)
         else:

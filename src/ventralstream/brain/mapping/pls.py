@@ -45,7 +45,8 @@ class PLS(Mapping):
         if not 1 <= self.components <= most:
             raise VentralError(
                 f"PLS with {self.components} components; {len(split.train)} training rows and "
-                f"{split.design.features} features allow 1 to {most}"
+                f"{split.design.features} features allow 1 to {most}; take ridge (mapping='ridge', --mapping ridge), or"
+                f" PLS(components={most}) in Python"
             )
         right = split.right(y.flatten(1)).reshape(-1, *y.shape[1:])
         with _one_thread():

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from xarray import DataArray
 
+from ventralstream.arguments import whole
 from ventralstream.brain.correlation import Floats, mean_and_error, mean_of_defined, median, pearson
 from ventralstream.brain.mapping.design import Design
 from ventralstream.brain.mapping.linear import Mapping, as_targets, held_out
@@ -70,7 +71,7 @@ def predictivity(
             stimulus, or do not vary, are left out and counted in `n`.
         mapping: "pls", "ridge" or "ridge_cv", or one with options of its own, e.g. `PLS(components=10)`.
         over_time: "per_bin" fits a map for each time bin; "shared" fits one map on all pairs of stimulus and time bin,
-            so that dynamics must come from the model (paper A, papers.md A.8).
+            so that dynamics must come from the model (Nayebi et al. 2018, papers.md A.8).
         correction: How to correct for the recordings' noise: a name of `CORRECTIONS`. "half_to_half" and
             "full_to_full" (papers.md A.8) fit 1 + 2 `halvings` maps where the others fit one, need time and memory
             in proportion, and are undefined for neuroids whose maps' predictions are not reliable.
@@ -100,6 +101,10 @@ def predictivity(
     if over_time not in get_args(OverTime):
         raise unknown("over_time", over_time, get_args(OverTime))
     check_minimum(min_reliability)
+    halvings, resamples, seed = (
+        whole(name, n, least)
+        for name, n, least in (("halvings", halvings, 1), ("resamples", resamples, 0), ("seed", seed, 0))
+    )
     if ceiling is not None and form.apply is None:
         raise VentralError(f"the correction '{form.name}' takes reliabilities from the repetitions and uses no ceiling")
     data = pair(features, recordings)
@@ -152,6 +157,11 @@ def predictivity(
         per_neuroid=over_bins(estimate.per_neuroid(min_reliability), data.mean, "neuroid"),
         reason="" if form.name == "raw" else reason,
     )
+
+
+def unscored(error: VentralError) -> Score:
+    """The score of what could not be scored: NaN, and why."""
+    return Score(value=np.nan, raw=np.nan, formula="none", reason=str(error))
 
 
 def mapping_named(mapping: str | Mapping) -> Mapping:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ventralstream.arguments import whole
 from ventralstream.assembly import check, names_of, time_bins_of
 from ventralstream.brain.correlation import mean_of_defined
 from ventralstream.brain.recordings.reliability import Trials
@@ -38,6 +39,7 @@ def decoded_over_time(recordings: xr.DataArray, label: str = "object_name", *, f
     trials = Trials.of(recordings)
     if len(names) < 2:
         raise VentralError(f"decoding tells at least 2 labels apart; '{label}' is '{names[0]}' everywhere")
+    folds = whole("folds", folds)
     if folds < 2 or trials.repetitions < folds:
         raise VentralError(f"{folds} folds of {trials.repetitions} repetitions cannot be made; expected 2 or more")
     values = recordings.values.astype(np.float64)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from xarray import DataArray
 
+from ventralstream.arguments import whole
 from ventralstream.assembly import check, check_finite, groups_of, names_of, time_bins_of
 from ventralstream.brain.correlation import Floats, mean_and_error, mean_of_defined, median, pearson
 from ventralstream.brain.score import Score
@@ -50,7 +51,9 @@ class Correction:
 CORRECTIONS = {
     c.name: c
     for c in (
-        Correction("raw", "r", "papers.md B.3: the scores of paper B", lambda r, c: r, lambda c: c**0.5),
+        Correction(
+            "raw", "r", "papers.md B.3: the scores of Kubilius, Schrimpf et al. 2019", lambda r, c: r, lambda c: c**0.5
+        ),
         Correction(
             "r_over_ceiling",
             "r / c",
@@ -218,7 +221,7 @@ def consistency_over_halvings(trials: Trials, halvings: int, seed: int) -> Float
 
     NaN with one repetition only, and for neuroids that do not vary.
     """
-    recordings = trials.recordings
+    recordings, halvings = trials.recordings, whole("halvings", halvings, 1)
     shape = (recordings.sizes["neuroid"], recordings.sizes.get("time_bin", 1))
     if trials.repetitions < 2:
         return np.full((halvings, *shape), np.nan)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ventralstream.cli.brain import options
-from ventralstream.cli.brain.inputs import open_recordings
+from ventralstream.cli import options
+from ventralstream.cli.brain.data import open_recordings
 from ventralstream.cli.brain.output import Result, check_files, number, show
 from ventralstream.cli.config import CONFIG
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 
 def consistency(
-    data: Annotated[str, typer.Option(help="Recordings: e.g. 'macaque-it', or a NetCDF file.")],
+    data: Annotated[str, typer.Option(help="Recordings: e.g. 'macaque-it', or a NetCDF or NWB file.")],
     root: options.Root = None,
-    bin_ms: Annotated[int, typer.Option(help="Width of the time bins of macaque-it, in ms.")] = 10,
-    halvings: Annotated[int, typer.Option(help="Random halvings of the repetitions.")] = 10,
-    seed: Annotated[int, typer.Option(help="Their seed.")] = 1,
+    stimulus: options.Stimulus = None,
+    bin_ms: Annotated[int, typer.Option(help="Width of the time bins of macaque-it and NWB files, in ms.")] = 10,
+    halvings: options.Halvings = 10,
+    seed: options.Seed = 1,
     as_json: options.AsJson = False,
     out: options.Out = None,
-    figure: options.FigureFile = None,
+    figure: options.Figure = None,
     config: Path | None = CONFIG,
 ) -> None:
     """Measure the split-half reliability of recordings, with Spearman-Brown, for each region and time bin.
@@ -34,12 +35,12 @@ def consistency(
     check_files(out, figure)
     import numpy as np
 
-    from ventralstream.assembly import time_bins_of
+    from ventralstream.assembly import names_of, time_bins_of
     from ventralstream.brain import internal_consistency, select
 
-    recorded = open_recordings(data, root, bin_ms=bin_ms)
+    recorded = open_recordings(data, root, bin_ms=bin_ms, stimulus=stimulus)
     recordings = recorded.recordings
-    regions = dict.fromkeys(recordings["region"].values.tolist()) if "region" in recordings.coords else {"all": None}
+    regions = dict.fromkeys(names_of(recordings, "region").tolist()) if "region" in recordings.coords else {"all": None}
     found = {
         str(r): internal_consistency(
             recordings if len(regions) == 1 else select(recordings, region=r), halvings=halvings, seed=seed
@@ -66,7 +67,8 @@ def consistency(
     data_["regions"] = {r: s.to_json() for r, s in found.items()}
 
     def draw() -> Figure:
-        from ventralstream.report.brain_figures import Course, courses, histogram
+        from ventralstream.report.brain_figures import histogram
+        from ventralstream.report.courses import Course, courses
 
         label = "internal consistency"
         if not timed:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ventralstream.cli.brain import options
-from ventralstream.cli.brain.inputs import open_recordings
+from ventralstream.cli import options
+from ventralstream.cli.brain.data import open_recordings
 from ventralstream.cli.brain.output import Result, check_files, show
 from ventralstream.cli.config import CONFIG
 from ventralstream.errors import VentralError
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 
 def decode(
-    data: Annotated[str, typer.Option(help="Recordings in time: e.g. 'macaque-it', or a NetCDF file.")],
+    data: Annotated[str, typer.Option(help="Recordings in time: e.g. 'macaque-it', or a NetCDF or NWB file.")],
     root: options.Root = None,
+    stimulus: options.Stimulus = None,
     label: Annotated[str, typer.Option(help="What is to be read: a coordinate of the presentations.")] = "object_name",
     window_ms: Annotated[int, typer.Option(help="Width of the window that spikes are counted in.")] = 100,
     every_ms: Annotated[int, typer.Option(help="From one window to the next.")] = 20,
     folds: Annotated[int, typer.Option(help="Parts that the repetitions are held out in.")] = 5,
     as_json: options.AsJson = False,
     out: options.Out = None,
-    figure: options.FigureFile = None,
+    figure: options.Figure = None,
     config: Path | None = CONFIG,
 ) -> None:
     """Read the object from the neurons in windows of time, by correlation with its mean pattern.
@@ -42,7 +43,7 @@ def decode(
 
     if window_ms < 1 or every_ms < 1:
         raise VentralError(f"windows of {window_ms} ms every {every_ms} ms cannot be made; expected whole ms above 0")
-    recorded = open_recordings(data, root, bin_ms=int(np.gcd(window_ms, every_ms)))
+    recorded = open_recordings(data, root, bin_ms=int(np.gcd(window_ms, every_ms)), stimulus=stimulus)
     bins = time_bins_of(recorded.recordings)
     windows = _windows(bins[0][0], bins[-1][1], window_ms, every_ms)
     if not windows:
@@ -67,7 +68,7 @@ def decode(
     found = {"command": "decode", "data": recorded.name, "label": label, "window_ms": window_ms, "folds": folds}
 
     def draw() -> Figure:
-        from ventralstream.report.brain_figures import Course, courses
+        from ventralstream.report.courses import Course, courses
 
         return courses(
             [Course.of("decoded", curve)],

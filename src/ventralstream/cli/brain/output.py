@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ventralstream.errors import VentralError
+from ventralstream.errors import VentralError, printable
+from ventralstream.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,23 +50,41 @@ def check_files(out: Path | None, figure: Path | None) -> None:
 
 
 def show(result: Result, as_json: bool, out: Path | None, figure: Path | None) -> None:
-    """Prints the table or the JSON, and writes the files that are wanted."""
-    from ventralstream.files import write_text
+    """Prints the table or the JSON, and then writes the files that are wanted: what was computed is never lost.
 
-    text = json.dumps(result.data, indent=1, allow_nan=False)
-    if out is not None:
-        write_text(out, text + "\n")
+    Raises:
+        VentralError: Files could not be written; it is raised when everything else is done.
+    """
+    from ventralstream.brain.score import encode
+
+    text = json.dumps(encode(result.data), indent=1, allow_nan=False)
     if as_json:
         typer.echo(text)
     else:
         _print(result)
+    written: list[tuple[Path, Callable[[Path], None]]] = []
+    if out is not None:
+        written.append((out, lambda path: write_text(path, text + "\n")))
     if figure is not None:
-        from ventralstream.report.plots import save
+        written.append((figure, lambda path: _draw(result, path)))
+    failed = []
+    for path, write in written:
+        try:
+            write(path)
+        except VentralError as error:
+            failed.append(str(error))
+        except OSError as error:
+            failed.append(f"cannot write '{path}': {error.strerror or error}")
+        else:
+            typer.echo(f"wrote {printable(path)}", err=True)
+    if failed:
+        raise VentralError("; ".join(failed))
 
-        save(result.figure(), figure)
-    for path in (out, figure):
-        if path is not None:
-            typer.echo(f"wrote {path}", err=True)
+
+def _draw(result: Result, path: Path) -> None:
+    from ventralstream.report.plots import save
+
+    save(result.figure(), path)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -90,16 +109,18 @@ def plain(value: float) -> float | None:
 
 
 def _print(result: Result) -> None:
+    """Names in it may be from files: shown as they are, without markup, with escapes for what no screen shows."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console(highlight=False)
-    console.print(result.title, soft_wrap=True, markup=False)
+    console = Console(highlight=False, markup=False)
+    console.print(printable(result.title), soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for i, name in enumerate(result.columns):
-        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+        table.add_column(Text(printable(name)), justify="right" if i else "left", no_wrap=True)
     for row in result.rows:
-        table.add_row(*row)
-    Console(highlight=False, width=300).print(table)  # as wide as it is: what is cut off is lost
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    Console(highlight=False, width=max(300, console.width)).print(table)  # as wide as it is: what is cut off is lost
     for note in result.notes:
-        console.print(note, soft_wrap=True, markup=False)
+        console.print(printable(note), soft_wrap=True)

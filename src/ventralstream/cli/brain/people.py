@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ventralstream.cli.brain import options
-from ventralstream.cli.brain.inputs import folder, known
+from ventralstream.cli import options
+from ventralstream.cli.brain.data import known
+from ventralstream.cli.brain.models import LINE_EVERY
 from ventralstream.cli.brain.output import Result, check_files, number, show
 from ventralstream.cli.config import CONFIG
-from ventralstream.errors import VentralError, unknown
+from ventralstream.cli.unfinished import unfinished
+from ventralstream.data_root import data_root
+from ventralstream.errors import VentralError, printable, unknown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,16 +39,15 @@ def people(
     form: Annotated[
         str, typer.Option(help="Fit a model's accuracies as they are (absolute), or each over its own best (relative).")
     ] = "relative",
-    subset: Annotated[int | None, typer.Option(help="Of the run's held-out images, so many.", show_default="all")] = (
-        None
-    ),
+    subset: options.Subset = None,
     steps: options.Steps = None,
     batch_size: options.BatchSize = 250,
-    seed: Annotated[int, typer.Option(help="Seed of the resampling of subjects.")] = 0,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
     threads: options.Threads = None,
     as_json: options.AsJson = False,
     out: options.Out = None,
-    figure: options.FigureFile = None,
+    figure: options.Figure = None,
     config: Path | None = CONFIG,
 ) -> None:
     """Show people's accuracy over time, and fit a model's steps to their milliseconds.
@@ -62,9 +64,9 @@ def people(
                 "human-occlusion has objects that a CIFAR-10 run does not know; use"
                 " ventralstream.brain.trials_under_masking, and leave the run out here"
             )
-        result = _occlusion(name, folder(root, data), seed)
+        result = _occlusion(name, data_root(root, data), seed)
     else:
-        result = _speed(name, folder(root, data), run, form, subset, steps, batch_size, seed)
+        result = _speed(name, data_root(root, data), run, form, subset, steps, batch_size, seed, device)
     show(result, as_json, out, figure)
 
 
@@ -77,6 +79,7 @@ def _speed(
     steps: int | None,
     batch_size: int,
     seed: int,
+    device: str,
 ) -> Result:
     import numpy as np
 
@@ -111,7 +114,7 @@ def _speed(
     plain = trials.isel(presentation=np.flatnonzero((level == 0) & (condition != "color_gray")))
     mapping, model = None, None
     if run is not None:
-        model = _correct(run, subset, steps, batch_size)
+        model = _correct(run, subset, steps, batch_size, device)
         mapping = fit_time_mapping(
             model,
             plain,
@@ -121,6 +124,9 @@ def _speed(
             resamples=100,
             seed=seed,
         )
+        if note := unfinished(run):
+            typer.echo(printable(note), err=True)
+            notes.append(note)
         accuracy = model.values.mean(0)
         notes.append(
             f"{run.name} on {len(model)} held-out images: "
@@ -147,7 +153,7 @@ def _speed(
         }
 
     def draw() -> Figure:
-        from ventralstream.report.brain_figures import Course, courses
+        from ventralstream.report.courses import Course, courses
 
         panels = {
             each: [Course.of(f"level {strength}", c) for strength, c in levels.items()]
@@ -217,7 +223,7 @@ def _occlusion(name: str, root: Path, seed: int) -> Result:
     }
 
     def draw() -> Figure:
-        from ventralstream.report.brain_figures import Course, courses
+        from ventralstream.report.courses import Course, courses
 
         return courses(
             [Course.of("no mask", by_soa.unmasked), Course.of("masked", by_soa.masked)],
@@ -234,7 +240,7 @@ def _occlusion(name: str, root: Path, seed: int) -> Result:
     return Result(title, ("SOA", "no mask", "masked", "difference", "trials"), table, found, draw, notes)
 
 
-def _correct(run: Path, subset: int | None, steps: int | None, batch_size: int) -> DataArray:
+def _correct(run: Path, subset: int | None, steps: int | None, batch_size: int, device: str) -> DataArray:
     """Whether the run's network is right at each step, of each held-out image.
 
     Before the image arrives all it can do is to give one answer to all images: the step before the first driven one is
@@ -244,23 +250,27 @@ def _correct(run: Path, subset: int | None, steps: int | None, batch_size: int) 
 
     from ventralstream.brain import correct_over_time
     from ventralstream.data import Loader, load_set
+    from ventralstream.device import choose_device
+    from ventralstream.progress import Progress
     from ventralstream.readout import PerStep
     from ventralstream.training.folder import open_run
 
     opened = open_run(run)
     if opened.recipe.data != "cifar10":
         raise VentralError(f"people named CIFAR-10 classes; '{run}' was trained on {opened.recipe.data}")
-    network = opened.load_network().eval()
+    where = choose_device(device)
+    network = opened.load_network().eval().to(where)
     held_out = load_set("cifar10", opened.place.root, "val", subset=subset)
     images = dataclasses.replace(held_out, info=held_out.info.replace(preprocessing=opened.data.preprocessing))
     times: tuple[float, ...] = ()
     logits, labels = [], []
-    with torch.no_grad():
-        for batch, truth in Loader(images, batch_size, train=False):
+    with torch.no_grad(), Progress("answering", len(images), "images", every=LINE_EVERY) as progress:
+        for batch, truth in Loader(images, batch_size, train=False, device=where):
             output = network(batch, steps, readout=PerStep())
-            logits.append(output.logits.float())
-            labels.append(truth)
+            logits.append(output.logits.float().cpu())
+            labels.append(truth.cpu())
             times = output.times_ms
+            progress.update(progress.done + len(truth))
     over_time = torch.cat(logits)
     over_time = torch.cat([torch.zeros_like(over_time[:, :1]), over_time], 1)
     before = times[0] - network.spec.dt_ms

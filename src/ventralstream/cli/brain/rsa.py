@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from ventralstream.cli.brain import options
-from ventralstream.cli.brain.inputs import (
-    FeatureOptions,
-    folder,
-    is_file,
-    known,
-    named_as,
-    open_features,
-    open_recordings,
-)
+from ventralstream.cli import options
+from ventralstream.cli.brain.data import is_file, known, open_recordings
+from ventralstream.cli.brain.models import LINE_EVERY, FeatureOptions, named_as, open_features
 from ventralstream.cli.brain.output import Result, check_files, nanmean, number, plain, show
 from ventralstream.cli.config import CONFIG
+from ventralstream.data_root import data_root
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,19 +30,21 @@ def rsa(
     data: Annotated[str, typer.Option(help="'kriegeskorte-92', or recordings as in `score`.")] = "kriegeskorte-92",
     root: options.Root = None,
     images: options.Images = None,
+    stimulus: options.Stimulus = None,
     areas: options.Areas = None,
     measure: Annotated[str, typer.Option(help="Dissimilarity of patterns: correlation or euclidean.")] = "correlation",
     comparison: Annotated[str, typer.Option(help="Of RDMs: spearman, pearson or cosine.")] = "spearman",
-    resamples: Annotated[int, typer.Option(help="Resamplings of the stimuli for 95 % intervals; 0: none.")] = 200,
+    resamples: options.Resamples = 200,
     steps: options.Steps = None,
     reduce: options.Reduce = "none",
     projection: options.Projection = 0,
     batch_size: options.BatchSize = 32,
     seed: options.Seed = 0,
+    device: options.Device = "auto",
     threads: options.Threads = None,
     as_json: options.AsJson = False,
     out: options.Out = None,
-    figure: options.FigureFile = None,
+    figure: options.Figure = None,
     config: Path | None = CONFIG,
 ) -> None:
     """Compare dissimilarities of stimuli (RDMs) in models, at each step, with those in recordings.
@@ -61,20 +57,24 @@ def rsa(
 
     from ventralstream.brain.similarity.rdm import rdm
     from ventralstream.brain.similarity.rsa import rsa as compare
+    from ventralstream.progress import Progress
 
     measured: Any = measure
     how: Any = {"comparison": comparison, "resamples": resamples, "seed": seed}
-    name, references, shown, recordings = _references(data, root, images, measured)
+    name, references, shown, recordings = _references(data, root, images, measured, stimulus)
     target, other = next(iter(references)), list(references)[1:]
     between = {r: compare(references[target], references[r], **how) for r in other}
-    taken = FeatureOptions(areas, steps, reduce, projection, batch_size, seed)
+    taken = FeatureOptions(areas, steps, reduce, projection, batch_size, seed, device)
     found: list[_Found] = []
-    for model in open_features(models or [], shown, taken, name):
-        for area, values in model.areas.items():
-            called = values if recordings is None else named_as(values, recordings)
-            timed = called if "time_bin" in called.dims else called.expand_dims(time_bin=1, axis=2)
-            score = _over_time(timed, references[target], measured, how)
-            found.append((model.name, model.weights, area, timed, score))
+    given = open_features(models or [], shown, taken, name)
+    with Progress("comparing", sum(len(m.areas) for m in given), "areas", every=LINE_EVERY) as progress:
+        for model in given:
+            for area, values in model.areas.items():
+                called = values if recordings is None else named_as(values, recordings)
+                timed = called if "time_bin" in called.dims else called.expand_dims(time_bin=1, axis=2)
+                score = _over_time(timed, references[target], measured, how)
+                found.append((model.name, model.weights, area, timed, score))
+                progress.update(progress.done + 1, f"{model.name} {area}")
 
     rows = [(f"{target} with {r}", "-", "-", *_cells(float(s), np.asarray(s.interval), s)) for r, s in between.items()]
     for model_name, _, area, values, score in found:
@@ -86,6 +86,7 @@ def rsa(
         else:
             rows.append((f"{target} with {model_name}", area, "-", "-", "-"))
     notes = [f"{m} {a}: {s.reason}" for m, _, a, _, s in found if s.reason]
+    notes += [m.note for m in given if m.note]
     if any("time_bin_start" in v.coords for *_, v, _ in found):
         notes.append("of each area, the step at which it is most alike; all steps are in the JSON")
     stimuli = len(references[target].stimulus_id)
@@ -102,7 +103,8 @@ def rsa(
     }
 
     def draw() -> Figure:
-        from ventralstream.report.brain_figures import Course, similarity
+        from ventralstream.report.brain_figures import similarity
+        from ventralstream.report.courses import Course
 
         pictures = {r: reference.square() for r, reference in references.items()}
         models_found = list(dict.fromkeys(m for m, *_ in found))
@@ -137,7 +139,7 @@ def rsa(
 
 
 def _references(
-    data: str, root: Path | None, images: Path | None, measure: Any
+    data: str, root: Path | None, images: Path | None, measure: Any, stimulus: str | None
 ) -> tuple[str, dict[str, Rdm], Stimuli | Path | None, DataArray | None]:
     """RDMs to compare with (the first) and to compare that with (the others), and what was shown."""
     import numpy as np
@@ -147,14 +149,14 @@ def _references(
     from ventralstream.brain.similarity.rdm import Rdm
 
     if not is_file(data) and known(data, ["similarity", "recordings"]) == "kriegeskorte-92":
-        held = kriegeskorte92(folder(root, data))
+        held = kriegeskorte92(data_root(root, data))
         ids = np.array(held.stimuli.ids)
         references = {
             "monkey IT": Rdm.from_square(held.monkey_it, ids, "correlation"),
             "human IT": Rdm.from_square(held.human_it, ids, "correlation"),
         }
         return data, references, images or held.stimuli, None
-    recorded = open_recordings(data, root, images)
+    recorded = open_recordings(data, root, images, stimulus=stimulus)
     mean, _ = usable(mean_repetitions(recorded.recordings))
     if "time_bin" in mean.dims:
         mean = mean.mean("time_bin")
@@ -171,9 +173,11 @@ def _most_alike(found: list[_Found]) -> _Found:
 def _over_time(features: DataArray, reference: Rdm, measure: Any, how: dict[str, Any]) -> Score:
     import numpy as np
 
+    from ventralstream.arrays import as_keys
+    from ventralstream.assembly import names_of
     from ventralstream.brain.similarity.rsa import rsa_over_time
 
-    rows = np.isin(features["stimulus_id"].values, reference.stimulus_id)
+    rows = np.isin(names_of(features, "stimulus_id"), as_keys(reference.stimulus_id))
     return rsa_over_time(features.isel(presentation=np.flatnonzero(rows)), reference, measure=measure, **how)
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ventralstream.cli.brain import options
-from ventralstream.cli.brain.inputs import FeatureOptions, at_one_time, named_as, open_features, open_recordings
+from ventralstream.cli import options
+from ventralstream.cli.brain.data import open_recordings
+from ventralstream.cli.brain.models import LINE_EVERY, FeatureOptions, at_one_time, named_as, open_features
 from ventralstream.cli.brain.output import Result, check_files, nanmean, number, show
 from ventralstream.cli.config import CONFIG
 from ventralstream.errors import VentralError
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 
 def score(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help=options.MODEL_HELP)],
-    data: Annotated[str, typer.Option(help="Recordings: e.g. 'macaque-v4:210325', or a NetCDF file.")],
+    data: Annotated[str, typer.Option(help="Recordings: e.g. 'macaque-v4:210325', or a NetCDF or NWB file.")],
     root: options.Root = None,
     images: options.Images = None,
+    stimulus: options.Stimulus = None,
     areas: options.Areas = None,
     region: Annotated[str | None, typer.Option(help="Only neurons of this region.", show_default="all")] = None,
     window: Annotated[
@@ -38,11 +40,11 @@ def score(
             help="raw, r_over_ceiling, r_over_ceiling_squared, r2_over_ceiling, half_to_half or full_to_full."
         ),
     ] = "r2_over_ceiling",
-    splits: Annotated[int, typer.Option(help="Random splits into 90 % training and 10 % test stimuli.")] = 10,
+    splits: options.Splits = 10,
     stratify: Annotated[
         str | None, typer.Option(help="Coordinate whose proportions each split keeps, e.g. object_name.")
     ] = None,
-    resamples: Annotated[int, typer.Option(help="Bootstrap samples for the 95 % interval; 0: none.")] = 1000,
+    resamples: options.Resamples = 1000,
     moment: Annotated[
         str,
         typer.Option(
@@ -61,31 +63,38 @@ def score(
     projection: options.Projection = 1000,
     batch_size: options.BatchSize = 32,
     seed: options.Seed = 0,
-    split_seed: Annotated[int, typer.Option(help="Seed of splits, halves and bootstrap.")] = 1,
+    split_seed: options.SplitSeed = 1,
+    device: options.Device = "auto",
     threads: options.Threads = None,
     as_json: options.AsJson = False,
     out: options.Out = None,
-    figure: options.FigureFile = None,
+    figure: options.Figure = None,
     config: Path | None = CONFIG,
 ) -> None:
     """Score how well linear maps of models' features predict recorded neurons on held-out images.
+
+    An area that cannot be scored (for example with fewer features than PLS has components) is named, with the reason;
+    the others are scored.
 
     A figure shows time courses under the ceiling, or, of recordings without time, each area's score and the neurons.
     """
     check_files(out, figure)
     options.use_threads(threads)
-    from ventralstream.brain import CORRECTIONS, assign_areas, predictivity, select
-    from ventralstream.brain.mapping.predictivity import mapping_named
+    from ventralstream.brain import CORRECTIONS, assign_areas, select
+    from ventralstream.brain.mapping.predictivity import mapping_named, predictivity, unscored
     from ventralstream.brain.recordings.reliability import correction_named
+    from ventralstream.device import choose_device
+    from ventralstream.progress import Progress
 
     mapping_named(mapping), correction_named(correction)  # before the models run
-    recorded = open_recordings(data, root, images)
+    computes = choose_device(device)
+    recorded = open_recordings(data, root, images, stimulus=stimulus)
     recordings = recorded.recordings
     if region is not None:
         recordings = select(recordings, region=region)
     if window is not None:
         recordings = _window(recordings, window)
-    taken = FeatureOptions(areas, steps, reduce, projection, batch_size, seed)
+    taken = FeatureOptions(areas, steps, reduce, projection, batch_size, seed, device)
     how: Any = {
         "mapping": mapping,
         "over_time": over_time,
@@ -95,20 +104,35 @@ def score(
         "seed": split_seed,
         "resamples": resamples,
     }
+    given = open_features(models, recorded.images, taken, recorded.name)
     found: list[_Found] = []
-    for model in open_features(models, recorded.images, taken, recorded.name):
-        fitted = {
-            a: _in_time(named_as(f, recordings), recordings, moment, match, delay_ms) for a, f in model.areas.items()
-        }
-        if assign:
-            for where, one in assign_areas(fitted, recordings, **how).items():
-                area = f"{one.area} for {where}"
-                found.append(_Found(model.name, model.weights, area, fitted[one.area], one.score))
-        else:
-            for area, values in fitted.items():
-                found.append(_Found(model.name, model.weights, area, values, predictivity(values, recordings, **how)))
+    total, tried = sum(len(m.areas) for m in given), 0
+    with Progress("scoring", total, "areas", every=LINE_EVERY) as progress:
+        mapped: Any = {**how, "device": None if computes.type == "mps" else computes}  # which has no float64
+        for model in given:
+            fitted: dict[str, DataArray] = {}
+            for area, values in model.areas.items():
+                tried += 1
+                try:
+                    fitted[area] = _in_time(named_as(values, recordings), recordings, moment, match, delay_ms)
+                    if not assign:
+                        one = predictivity(fitted[area], recordings, **mapped)
+                        found.append(_Found(model.name, model.weights, area, fitted[area], one))
+                except VentralError as error:
+                    found.append(_Found(model.name, model.weights, area, values, unscored(error), error))
+                else:
+                    progress.update(tried, f"{model.name} {area}")
+            if assign and fitted:
+                for where, assigned in assign_areas(fitted, recordings, **mapped).items():
+                    area = f"{assigned.area} for {where}"
+                    found.append(_Found(model.name, model.weights, area, fitted[assigned.area], assigned.score))
+        scored = [f for f in found if f.error is None]
+        if not scored:
+            raise next(f.error for f in found if f.error is not None)
+        if progress.done < total:  # the last ones could not be scored
+            progress.update(total)
 
-    first = found[0].score
+    first = scored[0].score
     n = dict(first.n)
     timed = "time_bin" in recordings.dims
     title = (
@@ -117,6 +141,9 @@ def score(
         f" {mapping}, {n['splits']} splits, {correction}: {CORRECTIONS[correction].formula}"
     )
     notes = [f"{f.model} {f.area}: {f.score.reason}" for f in found if f.score.reason]
+    notes += [m.note for m in given if m.note]
+    if CORRECTIONS[correction].apply is not None and any(nanmean(f.score.raw) < 0 for f in scored):
+        notes.append("a negative score: the predictions go against the responses; the sign is that of r")
     left_out = n.get("neuroids_missing", 0) + n.get("neuroids_no_variance", 0)
     if left_out:
         notes.append(f"{left_out} neurons left out: without variance, or with missing responses")
@@ -129,7 +156,7 @@ def score(
             ("model", "area", "features", "raw", "ceiling", "score", "95 % interval"),
             [f.row() for f in found],
             {"command": "score", "data": recorded.name, "options": {**options_, **taken_}, "scores": parts},
-            lambda: _figure(found, recordings, how, timed),
+            lambda: _figure(scored, recordings, how, timed),
             list(dict.fromkeys(notes)),
         ),
         as_json,
@@ -139,10 +166,19 @@ def score(
 
 
 class _Found:
-    """A model area's score and what it is of."""
+    """A model area's score and what it is of; the error, if it could not be scored."""
 
-    def __init__(self, model: str, weights: str, area: str, features: DataArray, score: Score) -> None:
+    def __init__(
+        self,
+        model: str,
+        weights: str,
+        area: str,
+        features: DataArray,
+        score: Score,
+        error: VentralError | None = None,
+    ) -> None:
         self.model, self.weights, self.area, self.features, self.score = model, weights, area, features, score
+        self.error = error
 
     @property
     def name(self) -> str:
@@ -200,12 +236,17 @@ def _figure(found: list[_Found], recordings: DataArray, how: dict[str, Any], tim
     import numpy as np
 
     from ventralstream.brain import internal_consistency, predictivity
-    from ventralstream.report.brain_figures import Bar, Course, Neurons, courses, scores
+    from ventralstream.report.brain_figures import Bar, Neurons, scores
+    from ventralstream.report.courses import Course, courses
 
     best = {model: max((f for f in found if f.model == model), key=lambda f: f.raw) for model in _models(found)}
     correction = how["correction"]
-    words = {"raw": "raw r", "r_over_ceiling": "r / ceiling", "r_over_ceiling_squared": "(r / ceiling)²"}
-    words |= {"r2_over_ceiling": "r² / ceiling"}
+    words = {
+        "raw": "raw r",
+        "r_over_ceiling": "r / ceiling",
+        "r_over_ceiling_squared": "(r / ceiling)², with the sign of r",
+    }
+    words |= {"r2_over_ceiling": "r² / ceiling, with the sign of r"}
     said = words.get(correction, correction.replace("_", " ") + ", corrected")
     if timed:
         starts, ends = (recordings[f"time_bin_{side}"].values for side in ("start", "end"))

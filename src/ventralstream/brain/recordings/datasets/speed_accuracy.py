@@ -12,7 +12,7 @@ from ventralstream.brain.recordings.datasets.files import Source, find, read_tab
 SOURCE = Source(
     "the speed-accuracy set of Subramanian et al. 2021",
     "human-speed-accuracy",
-    "https://github.com/ajaysub110/satbench (https://arxiv.org/abs/2206.08427)",
+    "https://ajaysub110.github.io/publication/subramanian2021using/",
 )
 COLUMNS = {
     "target_rt_ms": "time_ms",

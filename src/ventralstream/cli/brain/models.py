@@ -1,15 +1,15 @@
-"""What the commands of `ventral brain` are given by name: recordings, and models as features."""
+"""The models that the commands of `ventral brain` are given by name, as features."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ventralstream.errors import VentralError, unknown
+from ventralstream.errors import VentralError, printable, unknown
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -17,104 +17,9 @@ if TYPE_CHECKING:
     from ventralstream.data.stimuli import Stimuli
     from ventralstream.network import Network
 
-Kind = Literal["recordings", "similarity", "people", "solution times", "choices"]
-
-_SESSIONS = tuple(f"macaque-v4:{session}" for session in ("210325", "201025", "210225"))
-_OTHERS: dict[str, Kind] = {
-    "kriegeskorte-92": "similarity",
-    "human-speed-accuracy": "people",
-    "human-occlusion": "people",
-}
-_COMMANDS: dict[Kind, str] = {
-    "recordings": "score, consistency or decode",
-    "similarity": "rsa",
-    "people": "people",
-    "solution times": "ost",
-    "choices": "behaviour",
-}
 PIXELS = "pixels"
+LINE_EVERY = 5.0  # seconds between two lines of progress in a pipe
 PIXELS_SIZE = 32  # height and width that images are brought to for the baseline; our choice
-
-
-def data_sets(kind: Kind) -> tuple[str, ...]:
-    """The names of the data sets of a kind."""
-    from ventralstream.brain.recordings.datasets import SETS
-
-    published = {
-        "recordings": [*_SESSIONS, "macaque-it", *(s for s in SETS if s.startswith("MajajHong"))],
-        "solution times": [s for s in SETS if s.startswith("Kar")],
-        "choices": [s for s in SETS if s.startswith("Rajalingham")],
-    }
-    return tuple(published.get(kind, [])) + tuple(name for name, k in _OTHERS.items() if k == kind)
-
-
-def known(data: str, kinds: Sequence[Kind]) -> str:
-    """Checks the name of a data set; "macaque-v4" is its session with repetitions.
-
-    Raises:
-        VentralError: for an unknown name, or one that another command takes.
-    """
-    data = _SESSIONS[0] if data == "macaque-v4" else data
-    valid = [name for kind in kinds for name in data_sets(kind)]
-    if data in valid:
-        return data
-    for kind, command in _COMMANDS.items():
-        if data in data_sets(kind):
-            raise VentralError(f"'{data}' is for `ventral brain {command}`; expected one of: {', '.join(valid)}")
-    raise unknown("data set", data, valid, " (and no NetCDF file of that name)")
-
-
-def is_file(data: str) -> bool:
-    """Whether recordings are named by a file's path, and not as a data set."""
-    return data.endswith((".nc", ".nc4", ".h5")) or Path(data).is_file()
-
-
-def folder(root: Path | None, data: str) -> Path:
-    """The folder of the data sets; VentralError if none is given."""
-    if root is None:
-        raise VentralError(f"'{data}' needs --root, the folder in which it lies (or VENTRALSTREAM_DATA)")
-    return root
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """Recordings and what was shown.
-
-    Attributes:
-        name: What they are called.
-        recordings: The assembly.
-        images: What was shown; None if that is not known.
-    """
-
-    name: str
-    recordings: DataArray
-    images: Stimuli | Path | None
-
-
-def open_recordings(data: str, root: Path | None, images: Path | None = None, bin_ms: int = 10) -> Recorded:
-    """Opens recordings of neurons: a data set by name, or a NetCDF file.
-
-    Args:
-        data: The name or the path.
-        root: The folder of the data sets.
-        images: Folder of the images.
-        bin_ms: Width of the time bins of macaque-it.
-    """
-    from ventralstream.assembly import check
-    from ventralstream.brain import read
-    from ventralstream.brain.recordings import datasets
-
-    if is_file(data):
-        return Recorded(Path(data).name, check(read(data)), images)
-    name = known(data, ["recordings"])
-    place = folder(root, data)
-    if name.startswith("macaque-v4"):
-        session = name.partition(":")[2]
-        shown = images or datasets.macaque_v4_images(place, session)
-        return Recorded(name, datasets.macaque_v4(place, session), shown)
-    if name == "macaque-it":
-        return Recorded(name, datasets.macaque_it(place, bin_ms), images)
-    return Recorded(name, check(datasets.load(name, place)), images)
 
 
 @dataclass(frozen=True)
@@ -127,6 +32,7 @@ class FeatureOptions:
     projection: int = 0
     batch_size: int = 32
     seed: int = 0
+    device: str = "auto"
 
     def chosen(self, valid: Sequence[str], usual: Sequence[str], where: str) -> list[str]:
         """The areas asked for; the usual ones if none are."""
@@ -147,23 +53,29 @@ class Features:
         name: What the model is called in tables.
         weights: "untrained (seed 0)", the folder they are from, "stored", or "none" (pixels).
         areas: Features [presentation, neuroid, time_bin] by area; of pixels [presentation, neuroid].
+        note: What is to be said of it, e.g. that its run is not complete; empty if nothing is.
     """
 
     name: str
     weights: str
     areas: Mapping[str, DataArray]
+    note: str = ""
 
 
-def open_model(model: str, seed: int) -> tuple[Network, str, str]:
-    """A network by its folder or registered name, what to call it, and where its weights are from."""
+def open_model(model: str, seed: int) -> tuple[Network, str, str, str]:
+    """A network by its folder or registered name, what to call it, where its weights are from, and a note."""
     from ventralstream.checkpoints import load_network
+    from ventralstream.cli.unfinished import unfinished
     from ventralstream.models import create_model
 
     if Path(model).is_dir():
-        return load_network(model), Path(model).resolve().name, model
-    network = create_model(model, seed=seed)
-    typer.echo(f"{model}: the weights are untrained (random, seed {seed})", err=True)
-    return network, f"{model} (untrained)", f"untrained (seed {seed})"
+        network, name, weights, note = load_network(model), Path(model).resolve().name, model, unfinished(model)
+    else:
+        network, name, weights = create_model(model, seed=seed), f"{model} (untrained)", f"untrained (seed {seed})"
+        note = f"{model}: the weights are untrained (random, seed {seed})"
+    if note:
+        typer.echo(printable(note), err=True)
+    return network, name, weights, note
 
 
 def open_features(
@@ -177,6 +89,8 @@ def open_features(
         options: How the features are taken.
         data: What the images belong to, for the error if there are none.
     """
+    from ventralstream.device import choose_device
+
     found: list[Features] = []
     for model in models:
         if _is_store(model):
@@ -189,8 +103,9 @@ def open_features(
         elif model == PIXELS:
             found.append(Features(PIXELS, "none", {PIXELS: _pixels(images)}))
         else:
-            network, name, weights = open_model(model, options.seed)
-            found.append(Features(name, weights, _of_network(network, images, options)))
+            network, name, weights, note = open_model(model, options.seed)
+            network = network.to(choose_device(options.device))
+            found.append(Features(name, weights, _of_network(network, images, options, name), note))
     names = [f.name for f in found]
     for name in names:
         if names.count(name) > 1:
@@ -220,8 +135,10 @@ def at_one_time(features: DataArray, moment: str) -> DataArray:
 
 def named_as(features: DataArray, recordings: DataArray) -> DataArray:
     """Features whose ids are the names of files, called as the recordings call them: with their ending or without."""
-    ids = [str(i) for i in features["stimulus_id"].values]
-    wanted = {str(i) for i in recordings["stimulus_id"].values}
+    from ventralstream.assembly import names_of
+
+    ids = names_of(features, "stimulus_id").tolist()
+    wanted = set(names_of(recordings, "stimulus_id").tolist())
     if wanted <= set(ids):
         return features
     bare = [str(Path(i).with_suffix("")) for i in ids]
@@ -238,8 +155,7 @@ def _steps_of(features: DataArray) -> Any:
     from ventralstream.jsonable import from_json
 
     shown = from_json(json.loads(features.attrs["presentation"]))
-    onset = next(t for t in range(shown.last_change + 1) if shown.frame(t).is_stimulus)
-    return np.round(features["time_bin_start"].values / features.attrs["dt_ms"]).astype(int) + onset
+    return np.round(features["time_bin_start"].values / features.attrs["dt_ms"]).astype(int) + shown.onset
 
 
 def _is_store(model: str) -> bool:
@@ -249,14 +165,13 @@ def _is_store(model: str) -> bool:
 def _stored(path: str, options: FeatureOptions) -> Features:
     import math
 
-    import zarr
-
     from ventralstream.brain import features_from_store
-    from ventralstream.features.extraction import open_features as open_store
+    from ventralstream.features.store import open_features as open_store
+    from ventralstream.features.store import stored_areas
 
     if not Path(path).is_dir():
         raise VentralError(f"the store '{path}' does not exist")
-    held = sorted(zarr.open_group(path, mode="r").group_keys())
+    held = sorted(stored_areas(path))
     reduce: Any = options.reduce
     areas: dict[str, DataArray] = {}
     for area in options.chosen(held, held, f" in '{path}'"):
@@ -268,10 +183,13 @@ def _stored(path: str, options: FeatureOptions) -> Features:
     return Features(Path(path).stem, "stored", areas)
 
 
-def _of_network(network: Network, images: Stimuli | Path, options: FeatureOptions) -> dict[str, DataArray]:
+def _of_network(network: Network, images: Stimuli | Path, options: FeatureOptions, name: str) -> dict[str, DataArray]:
     import math
 
     from ventralstream.brain import features
+    from ventralstream.data import list_images
+    from ventralstream.data.stimuli import Stimuli
+    from ventralstream.progress import Progress
 
     spec = network.spec
     names = [a.name for a in spec.areas]
@@ -279,21 +197,20 @@ def _of_network(network: Network, images: Stimuli | Path, options: FeatureOption
     shapes = spec.shapes().output
     sizes = {a: math.prod(shapes[a]) if options.reduce == "none" else shapes[a][0] for a in areas}
     reduce: Any = options.reduce
-    parts: dict[str, DataArray] = {}
     large = [a for a in areas if 0 < options.projection < sizes[a]]
-    for some, projection in ((large, options.projection), ([a for a in areas if a not in large], None)):
-        if some:
-            parts |= features(
-                network,
-                images,
-                some,
-                steps=options.steps,
-                reduce=reduce,
-                projection=projection,
-                seed=options.seed,
-                batch_size=options.batch_size,
-            )
-    return {a: parts[a] for a in areas}
+    count = len(images) if isinstance(images, Stimuli) else len(list_images(images))
+    with Progress(f"showing images to {name}", count, "images", every=LINE_EVERY) as progress:
+        return features(
+            network,
+            images,
+            areas,
+            steps=options.steps,
+            reduce=reduce,
+            projection=dict.fromkeys(large, options.projection),
+            seed=options.seed,
+            batch_size=options.batch_size,
+            tell=progress.update,
+        )
 
 
 def _pixels(images: Stimuli | Path) -> DataArray:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import ventralstream as vs
@@ -239,10 +240,15 @@ def test_a_full_disk_leaves_the_old_network_whole(
     assert {f.name for f in saved.iterdir()} == set(FILES)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system")
-def test_a_disk_that_takes_no_tensors_is_an_error_of_the_system() -> None:
-    with pytest.raises(OSError, match="No space left"):
-        disk.save_tensors({"a": torch.zeros(3)}, Path("/dev/full"))
+def test_a_disk_that_takes_no_tensors_is_an_error_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(disk, "save_file", full)
+    with pytest.raises(OSError, match=r"cannot write .*No space left"):
+        disk.save_tensors({"a": torch.zeros(3)}, tmp_path / "a.safetensors")
 
 
 @pytest.mark.parametrize("renames", range(3))
