@@ -13,6 +13,7 @@ from ventralstream.values import Amount, Count, Fraction, Pixels, Positive, Seed
 if TYPE_CHECKING:
     import torch
 
+Rate = Annotated[float, Within(above=0, at_most=1e30)]  # what is too high shows in the loss
 Processes = Annotated[int, Within(1, 4096)]
 
 
@@ -25,7 +26,7 @@ class Optimizer(Spec):
         weight_decay: Applied to weights; biases, gains of normalisations and scalars have none (our choice).
     """
 
-    lr: Positive
+    lr: Rate
     weight_decay: Amount
 
     def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
@@ -49,7 +50,7 @@ class Optimizer(Spec):
 class SGD(Optimizer):
     """Stochastic gradient descent with Nesterov's momentum (plain if `momentum` is 0)."""
 
-    lr: Positive = 0.1
+    lr: Rate = 0.1
     weight_decay: Amount = 5e-4
     momentum: Fraction = 0.9
 
@@ -64,7 +65,7 @@ class SGD(Optimizer):
 class AdamW(Optimizer):
     """Adam with decoupled weight decay."""
 
-    lr: Positive = 2e-3
+    lr: Rate = 2e-3
     weight_decay: Amount = 0.05
 
     def _of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -160,8 +161,9 @@ class Place(Spec):
     """Where a run takes place; it may change when the run is resumed.
 
     Attributes:
-        root: Folder of the image set (none for "scenes").
-        accelerator: "auto" takes a GPU if there is one.
+        root: Folder of the image set (none for "scenes"); None is the one that VENTRALSTREAM_DATA names at the
+            beginning.
+        accelerator: "auto" takes a GPU if there is one; "gpu" is "cuda" or "mps" (Apple's), whichever is there.
         devices: Processes and devices that share each batch.
         threads: Processor threads for torch; None is torch's choice. Another number changes the last digits.
         workers: Processes that decode images, for sets on disk.
@@ -169,7 +171,7 @@ class Place(Spec):
     """
 
     root: str | None = None
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     devices: Processes = 1
     threads: Processes | None = None
     workers: Annotated[int, Within(0, 4096)] = 2
