@@ -120,6 +120,10 @@ def plain(array: DataArray) -> DataArray:
     was the only coordinate of its dimension is `stimulus_id` or `neuroid_id`; the older `image_id` is the `stimulus_id`
     unless there is one. Numbers on presentation x neuroid become floats. What is plain already is given as it is.
     """
+    if not isinstance(array, DataArray):
+        raise VentralError(
+            f"expected an assembly (an xarray.DataArray), got {type(array).__name__}; `brain.assembly` makes one"
+        )
     plain_ = array if type(array) is DataArray else DataArray(array)
     if plain_.indexes:
         plain_ = plain_.reset_index(list(plain_.indexes))
@@ -157,10 +161,6 @@ def check(recordings: DataArray) -> DataArray:
     Raises:
         VentralError: for other dimensions, values that are no numbers, nothing at all, or a missing coordinate.
     """
-    if not isinstance(recordings, DataArray):
-        raise VentralError(
-            f"expected an assembly (an xarray.DataArray), got {type(recordings).__name__}; `brain.assembly` makes one"
-        )
     recordings = plain(recordings)
     dims = recordings.dims
     if dims not in (DIMS[:2], DIMS):
@@ -264,7 +264,7 @@ def time_bins_of(recordings: DataArray) -> list[tuple[float, float]]:
     Raises:
         VentralError: It is not resolved in time.
     """
-    if "time_bin" not in recordings.dims:
+    if "time_bin" not in plain(recordings).dims:
         raise VentralError("the assembly is not resolved in time: it has no dimension 'time_bin'")
     starts, ends = numbers_of(recordings, "time_bin_start"), numbers_of(recordings, "time_bin_end")
     return [(float(s), float(e)) for s, e in zip(starts, ends, strict=True)]

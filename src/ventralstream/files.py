@@ -53,3 +53,8 @@ def why_no_file(path: str | Path) -> str:
     except (OSError, ValueError) as error:  # a loop of links, a name that no file can have
         return reason(error)
     return next((kind for is_, kind in _KINDS if is_(mode)), "")
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder at a path; unlike `Path.is_dir`, also of names that no file can have."""
+    return why_no_file(path) == "it is a folder"

@@ -32,7 +32,7 @@ class Readout(Spec):
     def decide(self, logits: Tensor) -> Tensor:
         """The decision's logits [B, K] from `logits` [B, T', K]."""
         rows = self.choose(logits)
-        return logits.take_along_dim(rows[:, None, None], dim=1).squeeze(1)
+        return logits.gather(1, rows[:, None, None].expand(-1, 1, logits.shape[2])).squeeze(1)
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,10 @@ class ClassPeak(_Confident):
         return (self.beta * logits).softmax(-1).argmax(1)
 
     def choose(self, logits: Tensor) -> Tensor:
-        return self.peaks(logits).take_along_dim(self.decide(logits).argmax(-1, keepdim=True), 1).squeeze(1)
+        return self.peaks(logits).gather(1, self.decide(logits).argmax(-1, keepdim=True)).squeeze(1)
 
     def decide(self, logits: Tensor) -> Tensor:
-        return logits.take_along_dim(self.peaks(logits)[:, None], 1).squeeze(1)
+        return logits.gather(1, self.peaks(logits)[:, None]).squeeze(1)
 
 
 @tagged("threshold")

@@ -27,7 +27,8 @@ def traits_of_area(area: AreaModule) -> dict[Stage, Traits]:
     own = list(cell.modules())
     of_drive = _verdicts(drive) | known["drive"]
     found["drive", name] = _traits(area, "drive", drive, of_drive, heavy=_heavy(own))
-    found["feedback", name] = _traits(area, "feedback", [], known["feedback"], heavy=True)
+    if area.feedbacks:
+        found["feedback", name] = _traits(area, "feedback", [], known["feedback"], heavy=True)
     update = _traits(area, "update", own, known["update"], cell.distinct_steps, cell.last_step)
     found["update", name] = replace(update, forgets=cell.forgets())
     return found

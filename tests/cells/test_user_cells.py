@@ -21,7 +21,7 @@ from ventralstream.testing.case import gradients, vary
 from ventralstream.testing.chance import same_draws
 
 FEW = settings(
-    max_examples=5,
+    max_examples=4,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking takes minutes

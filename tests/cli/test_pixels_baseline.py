@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from PIL import Image
-from ventralstream.cli.brain.inputs import FeatureOptions, open_features
 
+from ventralstream.cli.brain.models import FeatureOptions, open_features
 from ventralstream.errors import VentralError
 
 

@@ -94,7 +94,11 @@ def other_json(path):
     path.write_text("[1, 2]\n")
 
 
-DAMAGES = (missing, empty, cut, flipped, a_folder, other_json)
+def twice(path):
+    path.write_bytes(path.read_bytes() * 2)
+
+
+DAMAGES = (missing, empty, cut, flipped, a_folder, other_json, twice)
 FILES = ("journal.jsonl", "zarr.json", "v1/zarr.json", "v1/activations/zarr.json", "v1/activations/c/1/0/0/0/0")
 
 

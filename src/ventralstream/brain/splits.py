@@ -26,7 +26,7 @@ def train_test_splits(
 ) -> tuple[TrainTest, ...]:
     """Splits stimuli into train and test sets; the same arguments give the same splits, everywhere.
 
-    The defaults are Brain-Score's (papers.md B.4): 10 shuffles, 90 % train, random state 1. They come from
+    The defaults are Brain-Score's (docs/papers.md B.4): 10 shuffles, 90 % train, random state 1. They come from
     scikit-learn's splitters, so that equal arguments give Brain-Score's own splits.
 
     Args:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ventralstream.checkpoints.fit import check_fit
@@ -72,11 +73,14 @@ def save_network(network: Network, folder: str | Path, provenance: Mapping[str, 
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Writes a safetensors file; OSError if the disk does not take it.
-
-    Not by safetensors' own `save_file`: that leaves a file which only its owner may read.
-    """
-    path.write_bytes(save(dict(tensors)))
+    """Writes a safetensors file; OSError if the disk does not take it."""
+    path.touch()
+    mode = path.stat().st_mode  # safetensors would leave a file which only its owner may read
+    try:
+        save_file(dict(tensors), path)
+    except SafetensorError as error:
+        raise OSError(f"cannot write '{printable(path)}': {reason(error)}") from None
+    path.chmod(stat.S_IMODE(mode))
 
 
 def distinct_tensors(network: Network) -> dict[str, Tensor]:
@@ -114,7 +118,8 @@ def load_network(folder: str | Path) -> Network:
     own, found = ({k: t.shape for k, t in some.items()} for some in (distinct_tensors(network), tensors))
     check_fit(f"'{printable(path)}'", own, found, most=6)
     for name, tensor in distinct_tensors(network).items():
-        if tensor.is_floating_point() != tensors[name].is_floating_point() or tensors[name].is_complex():
+        kinds = {(t.is_floating_point(), t.is_complex()) for t in (tensor, tensors[name])}
+        if len(kinds) > 1:  # integers, real and complex numbers do not stand for each other
             got, expected = (str(t.dtype).removeprefix("torch.") for t in (tensors[name], tensor))
             raise VentralError(
                 f"the tensor '{printable(name)}' in '{printable(path)}' is of type {got}, expected {expected}"

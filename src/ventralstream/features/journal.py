@@ -115,12 +115,17 @@ def read(folder: Path) -> Journal | None:
     if about["format"] != FORMAT:
         raise other_version(folder, about["format"])
     entries = [Entry(0, 0, end=len(first))]
+    skipped = 0
     for line in lines:
         data = _parse(line)
-        if data is None:
+        if data is None or "format" in data:
             break
         data["files"] = {key: tuple(value) for key, value in data["files"].items()}
-        entries.append(Entry(**data, end=entries[-1].end + len(line)))
+        entry = Entry(**data, end=entries[-1].end + len(line))
+        skipped += len(entry.skipped)
+        if entry.done - entry.rows != skipped:  # lines were lost or doubled
+            break
+        entries.append(entry)
     return Journal(about, entries, entries[-1].end == len(raw))
 
 

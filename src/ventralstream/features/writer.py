@@ -322,7 +322,7 @@ def _clean(folder: Path, root: Path, files: Mapping[str, Any]) -> None:
         if path.is_dir() and not path.is_symlink():
             if not any(path.iterdir()):
                 path.rmdir()
-        elif path.exists() and path.relative_to(root).as_posix() not in files:
+        elif path.is_symlink() or (path.exists() and path.relative_to(root).as_posix() not in files):
             path.unlink()
 
 

@@ -14,6 +14,7 @@ import torch
 from ventralstream.checkpoints.disk import load_network, load_spec
 from ventralstream.checkpoints.hub import hub_folder
 from ventralstream.errors import VentralError, unknown
+from ventralstream.files import is_folder
 from ventralstream.layers.init import Drawing
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec
@@ -133,7 +134,7 @@ def model_spec(name: str, **options: object) -> NetworkSpec:
 
 def find_spec(model: str) -> NetworkSpec:
     """The spec of a registered model, or of the network saved in a folder of that name."""
-    if Path(model).is_dir():
+    if is_folder(model):
         return load_spec(model)
     return model_spec(model)
 
@@ -163,7 +164,7 @@ def create_model(
     for key in options:
         if key not in _OF_A_RUN:
             raise VentralError(f"'{key}' cannot be changed on saved weights; only {', '.join(_OF_A_RUN)} can")
-    network = load_network(weights if Path(weights).is_dir() else hub_folder(str(weights)))
+    network = load_network(weights if is_folder(weights) else hub_folder(str(weights)))
     if network.spec.name != name:
         raise VentralError(f"the weights in '{weights}' are of '{network.spec.name}', not of '{name}'")
     network.spec = network.spec.replace(**options)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ventralstream.errors import VentralError, printable, reason
-from ventralstream.files import why_no_file
+from ventralstream.files import is_folder, why_no_file
 from ventralstream.published.string_table import Broken, Fields, fields, masked_crc, messages, number, read_table
 
 _DTYPES = {
@@ -66,7 +66,7 @@ def read_tf_checkpoint(path: str | Path) -> dict[str, Array]:
     """
     prefix = _prefix(Path(path))
     index = prefix.with_name(prefix.name + ".index")
-    if why_no_file(index) and why_no_file(path) == "it is a folder":
+    if why_no_file(index) and is_folder(path):
         raise VentralError(_of_folder(Path(path)))
     _require(index, prefix)
     try:

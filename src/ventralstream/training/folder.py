@@ -30,7 +30,6 @@ from ventralstream.jsonable import from_json
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec, spec_from_json
 from ventralstream.training.checkpoint import (
-    SUMS,
     checkpoints,
     position,
     position_name,

@@ -6,16 +6,19 @@ import logging
 import os
 import shlex
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 
 from ventralstream.checkpoints import load_network
-from ventralstream.data import Fingerprint, FolderSet, Loader, SetInfo, load_set
+from ventralstream.data import SETS, Fingerprint, FolderSet, Loader, SetInfo, load_set
+from ventralstream.data_root import data_root
+from ventralstream.device import choose_device
 from ventralstream.errors import Interrupted, VentralError, about_file
 from ventralstream.files import write_text
 from ventralstream.interrupt import Interruption
@@ -90,6 +93,8 @@ def train(
     path = Path(out)
     with _told(path):
         refuse_used(path)
+        if place.root is None and recipe.data in SETS and recipe.data != "scenes":
+            place = place.replace(root=str(data_root(None, recipe.data)))  # noted: it may be another one later
         sets = _load_sets(recipe, place)
         network = _network(model, sets[0].info, recipe.seed, steps, readout)
         _check(network.spec, recipe, place, sets)
@@ -104,6 +109,7 @@ def resume(
     out: str | Path,
     *,
     place: Place | None = None,
+    changes: Mapping[str, Any] | None = None,
     console: Console | None = None,
     after_batch: AfterBatch | None = None,
 ) -> Result:
@@ -116,6 +122,7 @@ def resume(
     Args:
         out: The run's folder.
         place: Where; where the last session ran if None.
+        changes: What is different there, by the names of the place's fields.
         console, after_batch: As for `train`.
 
     Raises:
@@ -126,7 +133,7 @@ def resume(
     path = Path(out)
     with _told(path):
         run, start = recover(path, (console or stderr_console()).print, repair=is_first_process())
-        place = place or run.place
+        place = (place or run.place).replace(**(changes or {}))
         if start.epoch >= run.recipe.epochs:
             run.save_weights(start.build())  # the last session may have died just before it did
             write_text(run.metrics, start.metrics)
@@ -275,7 +282,9 @@ def _check(spec: NetworkSpec, recipe: Recipe, place: Place, sets: Sets) -> None:
         raise VentralError(f"a batch of {recipe.batch_size} images cannot be shared by {place.devices} devices evenly")
     gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     if place.accelerator == "gpu" and not gpu:
-        raise VentralError("there is no GPU here that torch can use; leave --accelerator at 'auto' or give 'cpu'")
+        raise VentralError("there is no GPU here that torch can use; leave --device at 'auto' or give 'cpu'")
+    if place.accelerator in ("cuda", "mps"):
+        choose_device(place.accelerator)
     if recipe.precision == "16" and (place.accelerator == "cpu" or not gpu):
         raise VentralError("precision '16' needs a GPU; processors train in 'bf16' or '32'")
 

@@ -127,7 +127,7 @@ def accuracy_by_difficulty(
         seed: As there.
     """
     c, d = _answers(correct), as_floats(difficulty, "difficulty").astype(np.float64)
-    if c.shape != d.shape:
+    if c.shape != d.shape or c.ndim != 1 or not c.size:
         raise VentralError(f"accuracy by difficulty takes one difficulty an answer; got {d.shape} for {c.shape}")
     if unknown_ := int(np.isnan(d).sum()):
         raise VentralError(f"{unknown_} of {len(d)} trials have no difficulty (NaN); leave them out")

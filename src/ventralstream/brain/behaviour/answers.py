@@ -65,7 +65,7 @@ def early_exits(
         exits of the one before are left out.
     """
     values, truth, times = _answers(logits, truth, times_ms)
-    limits = np.asarray(thresholds, dtype=np.float64)
+    limits = as_floats(thresholds, "thresholds").astype(np.float64)
     if limits.ndim != 1 or not len(limits) or (np.diff(limits) <= 0).any() or limits[0] < 0 or limits[-1] > 1:
         raise VentralError(f"thresholds are rising confidences from 0 to 1; got {limits.tolist()}")
     confidence = softmax(values, axis=-1).max(-1)

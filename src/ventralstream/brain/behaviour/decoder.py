@@ -108,8 +108,8 @@ def choice_probabilities(
 ) -> xr.DataArray:
     """What a model answers: a softmax classifier on its features, fitted on `train`, asked about `test`.
 
-    The published recipe (papers.md B.5): standardised features, multinomial logistic regression, C = 1e-3, fitted on
-    2,160 images of 24 objects. Brain-Score stops Newton-CG early; here the optimum is exact (our choice).
+    The published recipe (docs/papers.md B.5): standardised features, multinomial logistic regression, C = 1e-3, fitted
+    on 2,160 images of 24 objects. Brain-Score stops Newton-CG early; here the optimum is exact (our choice).
 
     Args:
         train: Features [presentation, neuroid] with coordinate `label`.
@@ -128,6 +128,8 @@ def choice_probabilities(
         raise VentralError(f"train and test features must be of the same neuroids; got {sizes[0]} and {sizes[1]}")
     labels = names_of(train, label)
     x = train.values
+    if not len(x):
+        raise VentralError("a decoder needs images to train on; got none")
     decoder = fit_decoder(x, labels, l2=1 / (c * len(x)))
     values = decoder.probabilities(test.values)
     coords: dict[str, Any] = {

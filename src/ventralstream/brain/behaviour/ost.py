@@ -2,7 +2,7 @@
 
 A decoder of its own for each time bin gives each held-out image an I1 (signatures.py). The image is solved when I1
 reaches the monkey's own I1 for it; the moment is interpolated between that bin and one before it. A model is scored by
-how well it ranks images as monkey IT does (papers.md A.9, B.6). Features, or recordings, are
+how well it ranks images as monkey IT does (docs/papers.md A.9, B.6). Features, or recordings, are
 `[presentation, neuroid, time_bin]`; the monkey's times are `[presentation]` in ms with coordinates `stimulus_id` and
 `i1`.
 """
@@ -32,13 +32,13 @@ Fit = Literal["optimum", "adam"]
 Floats = NDArray[np.float64]
 
 PUBLISHED_L2 = 0.463
-"""The published penalty: 1 / (1e-3 * 2160), i.e. the behavioural classifier's (papers.md B.6)."""
+"""The published penalty: 1 / (1e-3 * 2160), i.e. the behavioural classifier's (docs/papers.md B.6)."""
 
 
 def solution_times(i1: ArrayLike, thresholds: ArrayLike, times_ms: ArrayLike, rule: Rule = "published") -> Floats:
     """When each image's I1 first reaches its threshold, linearly interpolated.
 
-    The rules differ in what the crossing bin is joined with. "published" (papers.md B.6): the earlier bin with the
+    The rules differ in what the crossing bin is joined with. "published" (docs/papers.md B.6): the earlier bin with the
     largest I1, wherever it is. "adjacent": the bin just before. Where I1 rises steadily they are the same.
 
     Args:
@@ -54,8 +54,8 @@ def solution_times(i1: ArrayLike, thresholds: ArrayLike, times_ms: ArrayLike, ru
     if rule not in ("published", "adjacent"):
         raise unknown("rule", rule, ["published", "adjacent"])
     y, threshold, t = (as_floats(a).astype(np.float64) for a in (i1, thresholds, times_ms))
-    if y.shape != (len(threshold), len(t)):
-        raise VentralError(f"I1 must be [image, bin], {(len(threshold), len(t))}; got {y.shape}")
+    if threshold.ndim != 1 or t.ndim != 1 or y.shape != (*threshold.shape, *t.shape):
+        raise VentralError(f"I1 must be [image, bin], {(*threshold.shape, *t.shape)}; got {y.shape}")
     if (np.diff(t) <= 0).any():
         raise VentralError("time bins must be in rising order")
     reached = y >= threshold[:, None]
@@ -165,7 +165,7 @@ def ost_consistency(
     splits: int = 10,
     seed: int = 1,
 ) -> Score:
-    """How well a model ranks images by when they are solved, as monkey IT does (papers.md B.6).
+    """How well a model ranks images by when they are solved, as monkey IT does (docs/papers.md B.6).
 
     Args:
         features: A model's IT-like features [presentation, neuroid, time_bin], as for `object_solution_times`; times
@@ -221,7 +221,7 @@ def ost_consistency(
 
 
 def fit_decoder_adam(features: ArrayLike, labels: ArrayLike, *, epochs: int = 40, seed: int = 0) -> Decoder:
-    """Fits the decoder by the published recipe (papers.md B.6), for comparison with the exact optimum.
+    """Fits the decoder by the published recipe (docs/papers.md B.6), for comparison with the exact optimum.
 
     Standardised features; cross-entropy + 0.463 / 2 * (|W|^2 + |b|^2); Adam at 1e-4; shuffled batches of 64; at most 40
     epochs, fewer when an epoch's last batch has a cross-entropy below 1e-4. Weights start from a truncated normal of

@@ -1,7 +1,7 @@
 """Behaviour: image-level signatures (I1, I2 and their normalised forms), and Brain-Score's mean of its parts.
 
 Rajalingham et al. 2018 describe how well an image is told from each other object by a d'. Here it has the
-form of papers.md B.5, which is also Brain-Score's: equal arrays give equal numbers here. A response matrix is
+form of docs/papers.md B.5, which is also Brain-Score's: equal arrays give equal numbers here. A response matrix is
 `[presentation, choice]`: the probability of answering `choice` where the image's own object (coordinate `truth`) was
 the alternative; NaN where the choice is the truth. Trials are `[presentation]`, one answer a trial, with coordinates
 `stimulus_id`, `truth`, `sample_obj`, `dist_obj`.
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 
 def matrix_of_probabilities(probabilities: xr.DataArray) -> xr.DataArray:
-    """A model's response matrix: p(choice) / (p(choice) + p(truth)) of each image (papers.md B.5).
+    """A model's response matrix: p(choice) / (p(choice) + p(truth)) of each image (docs/papers.md B.5).
 
     Args:
         probabilities: [presentation, choice] with `stimulus_id` and `truth`; one row an image.
@@ -50,7 +50,7 @@ def matrix_of_probabilities(probabilities: xr.DataArray) -> xr.DataArray:
 
 
 def matrix_of_trials(trials: xr.DataArray) -> xr.DataArray:
-    """People's response matrix: how often an object was answered, of the trials that offered it (papers.md B.5).
+    """People's response matrix: how often an object was answered, of the trials that offered it (docs/papers.md B.5).
 
     Args:
         trials: Answers [presentation] with `stimulus_id`, `truth`, `sample_obj`, `dist_obj`.
@@ -59,6 +59,8 @@ def matrix_of_trials(trials: xr.DataArray) -> xr.DataArray:
         [presentation, choice], images and objects sorted; NaN where the choice is the truth or was never offered.
     """
     trials = in_order(trials, "presentation", what="a response matrix of trials")
+    if not trials.size:
+        raise VentralError("a response matrix needs trials; got none")
     answers = as_keys(as_names(trials.values, "trials have no answer"))
     sample, distractor = (names_of(trials, c) for c in ("sample_obj", "dist_obj"))
     images, first, image = np.unique(names_of(trials, "stimulus_id"), return_index=True, return_inverse=True)
@@ -81,7 +83,7 @@ def d_prime(matrix: xr.DataArray, *, clip: float = 5.0) -> xr.DataArray:
     """How well each image is told from each other object: z(hit) - z(false alarm), clipped.
 
     hit = 1 - matrix[image, choice]; the false alarms are those on the choice's own images: the mean, over images of
-    `choice`, of answering this image's object (papers.md B.5).
+    `choice`, of answering this image's object (docs/papers.md B.5).
 
     Args:
         matrix: A response matrix [presentation, choice].
@@ -100,7 +102,7 @@ def d_prime(matrix: xr.DataArray, *, clip: float = 5.0) -> xr.DataArray:
 
 
 def signature(matrix: xr.DataArray, name: Signature = "I2n", *, clip: float = 5.0) -> xr.DataArray:
-    """I1, I1n, I2 or I2n of a response matrix (Rajalingham et al. 2018; papers.md B.5).
+    """I1, I1n, I2 or I2n of a response matrix (Rajalingham et al. 2018; docs/papers.md B.5).
 
     Args:
         matrix: A response matrix [presentation, choice].
@@ -155,6 +157,7 @@ def behavioural_ceiling(trials: xr.DataArray, name: Signature = "I2n", *, halvin
     Returns:
         The mean over halvings, not corrected for the halves' length (as published).
     """
+    trials = in_order(trials, "presentation", what="a behavioural ceiling")
     rs = np.array(
         [
             correlate(*(signature(matrix_of_trials(half), name) for half in pair))[0]
@@ -181,7 +184,7 @@ def behavioural_consistency(
     halvings: int = 2,
     seed: int = 0,
 ) -> Score:
-    """How well a model's signature agrees with people's: Brain-Score's Rajalingham 2018 score (papers.md B.5).
+    """How well a model's signature agrees with people's: Brain-Score's Rajalingham 2018 score (docs/papers.md B.5).
 
     Args:
         probabilities: The model's [presentation, choice], e.g. of `choice_probabilities`.
@@ -274,6 +277,7 @@ def _own_column(matrix: xr.DataArray) -> tuple[NDArray[Any], NDArray[np.intp]]:
 
 def _halves(trials: xr.DataArray, halvings: int, seed: int) -> Iterator[tuple[xr.DataArray, xr.DataArray]]:
     """Random halves of the trials; the legacy generator, because the published halves are its."""
+    trials = in_order(trials, "presentation", what="a halving of trials")
     random = np.random.RandomState(whole("seed", seed, 0))
     for _ in range(whole("halvings", halvings, 1)):
         order = list(range(trials.sizes["presentation"]))

@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 
 from ventralstream.arguments import whole
 from ventralstream.arrays import as_floats
-from ventralstream.assembly import groups_of, numbers_of
+from ventralstream.assembly import groups_of, in_order, numbers_of
 from ventralstream.brain.correlation import mean_of_defined, pearson
 from ventralstream.errors import VentralError, unknown
 
@@ -115,12 +115,9 @@ def fit_time_mapping(
     resamples, seed = whole("resamples", resamples, 0), whole("seed", seed, 0)
     if form not in ("absolute", "relative"):
         raise unknown("form", form, ["absolute", "relative"])
-    if set(model.dims) != {"presentation", "time_bin"} or people.dims != ("presentation",):
-        raise VentralError(
-            "expected whether a model was right as [presentation, time_bin] and whether people were as [presentation];"
-            f" got {list(model.dims)} and {list(people.dims)}"
-        )
-    model = model.transpose("presentation", "time_bin")
+    what = "a mapping of times (whether answers were right,"
+    model = in_order(model, "presentation", "time_bin", what=f"{what} the model's)")
+    people = in_order(people, "presentation", what=f"{what} people's)")
     step_ms = numbers_of(model, "time_bin_start")
     if len(step_ms) > 1 and (np.diff(step_ms) <= 0).any():
         raise VentralError("a model's times must rise")

@@ -26,7 +26,7 @@ def align_time(
         recordings: Assembly with the time bins wanted; its presentations do not matter.
         how: "within": the steps that lie in the bin, averaged where they are several. "nearest": the one step whose
             start is nearest to the bin's (the earlier of two), as Brain-Score does for the CORnets, whose steps are
-            longer than the bins (papers.md B.6).
+            longer than the bins (docs/papers.md B.6).
         delay_ms: How much later the neurons are than the model: a step at t is taken for one at t + delay_ms.
 
     Returns:

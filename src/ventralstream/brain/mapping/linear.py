@@ -93,8 +93,10 @@ def held_out(mapping: Mapping, design: Design, y: Tensor, splits: Iterable[tuple
 def as_targets(y: Any, design: Design) -> Tensor:
     """Targets as float64 on the design's device, checked to be finite and as many as its rows."""
     targets = as_tensor(y).to(design.device, torch.float64)
-    if len(targets) != design.rows:
-        raise VentralError(f"{design.rows} rows of features but {len(targets)} of targets; expected the same")
+    if not targets.ndim or len(targets) != design.rows:
+        raise VentralError(
+            f"{design.rows} rows of features but {len(targets) if targets.ndim else 0} of targets; expected the same"
+        )
     if not torch.isfinite(targets).all():
         raise VentralError("the targets hold NaN or infinite values; expected finite numbers")
     return targets

@@ -25,7 +25,7 @@ Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class PLS(Mapping):
-    """PLS regression, features and targets centred but not scaled (papers.md B.4).
+    """PLS regression, features and targets centred but not scaled (docs/papers.md B.4).
 
     Components end early where features or targets are exhausted to rounding; what is left predicts nothing.
 

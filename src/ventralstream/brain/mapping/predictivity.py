@@ -59,8 +59,8 @@ def predictivity(
     """Scores how well linear maps of a model's features predict recordings of the same stimuli.
 
     A map is fitted on the training stimuli's mean responses; on the test stimuli, predictions are correlated with mean
-    responses (Pearson's r) per neuroid and time bin; median over neuroids; mean over splits (papers.md B.4). With the
-    defaults and `stratify="object_name"`, `raw` is Brain-Score's PLS predictivity of the same arrays. One thing
+    responses (Pearson's r) per neuroid and time bin; median over neuroids; mean over splits (docs/papers.md B.4). With
+    the defaults and `stratify="object_name"`, `raw` is Brain-Score's PLS predictivity of the same arrays. One thing
     differs, by our choice: a prediction that does not vary (of a model that has gone silent) scores 0, not NaN.
 
     Args:
@@ -71,9 +71,9 @@ def predictivity(
             stimulus, or do not vary, are left out and counted in `n`.
         mapping: "pls", "ridge" or "ridge_cv", or one with options of its own, e.g. `PLS(components=10)`.
         over_time: "per_bin" fits a map for each time bin; "shared" fits one map on all pairs of stimulus and time bin,
-            so that dynamics must come from the model (Nayebi et al. 2018, papers.md A.8).
+            so that dynamics must come from the model (Nayebi et al. 2018, docs/papers.md A.8).
         correction: How to correct for the recordings' noise: a name of `CORRECTIONS`. "half_to_half" and
-            "full_to_full" (papers.md A.8) fit 1 + 2 `halvings` maps where the others fit one, need time and memory
+            "full_to_full" (docs/papers.md A.8) fit 1 + 2 `halvings` maps where the others fit one, need time and memory
             in proportion, and are undefined for neuroids whose maps' predictions are not reliable.
         splits: How many splits, or the splits themselves: pairs of (train, test) indices of the stimuli in the order
             in which they first come in the recordings.
@@ -81,9 +81,9 @@ def predictivity(
         train_size: Fraction of the stimuli to train on.
         stratify: The presentation coordinate whose proportions each split keeps, e.g. "object_name"; None: none.
         seed: Random state of splits, halves and bootstrap.
-        halvings: How many random halvings of the repetitions, for the ceiling and for papers.md A.8's forms.
+        halvings: How many random halvings of the repetitions, for the ceiling and for docs/papers.md A.8's forms.
         ceiling: A ceiling to use instead of the recordings' own internal consistency, e.g. where the repetitions are
-            not at hand; not for papers.md A.8's forms.
+            not at hand; not for docs/papers.md A.8's forms.
         min_reliability: Below this reliability there is no correction but NaN with the reason (0.1 is our choice).
         resamples: Bootstrap samples, of neuroids and of splits, for the 95 % confidence interval; 0 for none.
         device: Where to compute; None: a GPU if there is one, else the CPU.
@@ -281,7 +281,7 @@ def _targets(data: Paired, trials: Trials, halves: Halves, bins: slice) -> Float
 
 
 def _corrected_by_halves(form: str, prediction: Floats, truth: Floats, min_reliability: float) -> Floats:
-    """papers.md A.8's forms, [bins, neuroids]: the mean over halvings of r over the root of both reliabilities."""
+    """docs/papers.md A.8's forms, [bins, neuroids]: the mean over halvings of r over the root of both reliabilities."""
     quotients = []
     for h in range(1, prediction.shape[2], 2):
         predictions, truths = ((a[:, :, h], a[:, :, h + 1]) for a in (prediction, truth))

@@ -17,7 +17,7 @@ from ventralstream.brain.mapping.linear import Mapping
 from ventralstream.errors import VentralError
 
 ALPHAS = tuple(sorted({float(a) for a in (*np.geomspace(1e-9, 1e5, 15), *(5 * np.geomspace(1e-4, 1e4, 9)))}))
-"""The penalties of Nayebi's own fits (papers.md A.8)."""
+"""The penalties of Nayebi's own fits (docs/papers.md A.8)."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class RidgeCV(Mapping):
     The error is exact: of maps, intercept included, refitted without each row, in closed form.
 
     Attributes:
-        alphas: The penalties to choose from, above 0; the default is papers.md A.8's.
+        alphas: The penalties to choose from, above 0; the default is docs/papers.md A.8's.
         per_target: One penalty a target; otherwise one a fit (a group), as scikit-learn's RidgeCV does by default.
     """
 

@@ -66,10 +66,10 @@ def write(recordings: DataArray, path: str | Path) -> None:
     Raises:
         VentralError: It is no assembly, an attribute is something else, or the file cannot be written.
     """
+    recordings = check(recordings)
     for name, value in recordings.attrs.items():
         if isinstance(value, bool) or not isinstance(value, (str, numbers.Real, list, tuple, np.ndarray)):
             raise VentralError(f"the attribute '{name}' is {type(value).__name__}; NetCDF keeps text and numbers")
-    recordings = check(recordings)
     name = VARIABLE
     while name in recordings.coords:  # a coordinate may have any name
         name += "_"

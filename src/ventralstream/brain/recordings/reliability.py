@@ -52,40 +52,44 @@ CORRECTIONS = {
     c.name: c
     for c in (
         Correction(
-            "raw", "r", "papers.md B.3: the scores of Kubilius, Schrimpf et al. 2019", lambda r, c: r, lambda c: c**0.5
+            "raw",
+            "r",
+            "docs/papers.md B.3: the scores of Kubilius, Schrimpf et al. 2019",
+            lambda r, c: r,
+            lambda c: c**0.5,
         ),
         Correction(
             "r_over_ceiling",
             "r / c",
-            "papers.md B.4: Brain-Score 2018/19; c and not its root, so it overcorrects",
+            "docs/papers.md B.4: Brain-Score 2018/19; c and not its root, so it overcorrects",
             lambda r, c: r / c,
             lambda c: c**-0.5,
         ),
         Correction(
             "r_over_ceiling_squared",
             "(r / c)^2 with the sign of r",
-            "papers.md B.4: explained variance, Brain-Score 2018/19; overcorrects likewise; the sign is our choice",
+            "docs/papers.md B.4: explained variance, Brain-Score 2018/19; overcorrects too; the sign is our choice",
             lambda r, c: np.sign(r) * (r / c) ** 2,
             lambda c: 1 / c,
         ),
         Correction(
             "r2_over_ceiling",
             "r^2 / c with the sign of r",
-            "papers.md B.4: Brain-Score today; the sign is our choice: a model that predicts the opposite is none",
+            "docs/papers.md B.4: Brain-Score today; the sign is our choice: a model that predicts the opposite is none",
             lambda r, c: np.sign(r) * r**2 / c,
             lambda c: 1.0 + 0 * c,
         ),
         Correction(
             "half_to_half",
             "corr(M(s1), s2) / sqrt(SB(corr(M(s1), M(s2))) SB(corr(s1, s2)))",
-            "papers.md A.8, first form: the numerator is of halves, the denominator of all repetitions: undercorrects",
+            "docs/papers.md A.8, first form: numerator of halves, denominator of all repetitions: undercorrects",
             None,
             lambda c: (2 - c) ** -0.5,
         ),
         Correction(
             "full_to_full",
             "corr(M(all), all) / sqrt(SB(corr(M(s1), M(s2))) SB(corr(s1, s2)))",
-            "papers.md A.8, second form",
+            "docs/papers.md A.8, second form",
             None,
             lambda c: 1.0 + 0 * c,
         ),
@@ -175,7 +179,7 @@ def internal_consistency(recordings: DataArray, halvings: int = 10, seed: int = 
 
     For each halving, repetitions fall at random into two halves, the same for all stimuli; the halves' mean responses
     are correlated over stimuli, r, and 2r / (1 + r) is the reliability of the mean over all repetitions. Median over
-    neuroids, mean over halvings (papers.md B.4; equal to Brain-Score's). A stimulus that a half lacks is left out.
+    neuroids, mean over halvings (docs/papers.md B.4; equal to Brain-Score's). A stimulus that a half lacks is left out.
 
     Args:
         recordings: An assembly with repetitions: presentations that share a `stimulus_id`, told apart by `repetition`

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import ventralstream as vs
 from ventralstream.checkpoints import disk
+from ventralstream.models.registry import find_spec
 from ventralstream.published.convert import class_names
 
 FILES = ("config.json", "model.safetensors", "SHA256SUMS")
@@ -238,10 +240,15 @@ def test_a_full_disk_leaves_the_old_network_whole(
     assert {f.name for f in saved.iterdir()} == set(FILES)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system")
-def test_a_disk_that_takes_no_tensors_is_an_error_of_the_system() -> None:
-    with pytest.raises(OSError, match="No space left"):
-        disk.save_tensors({"a": torch.zeros(3)}, Path("/dev/full"))
+def test_a_disk_that_takes_no_tensors_is_an_error_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(disk, "save_file", full)
+    with pytest.raises(OSError, match=r"cannot write .*No space left"):
+        disk.save_tensors({"a": torch.zeros(3)}, tmp_path / "a.safetensors")
 
 
 @pytest.mark.parametrize("renames", range(3))
@@ -289,3 +296,17 @@ def test_provenance_belongs_to_its_weights(net: vs.Network, saved: Path) -> None
     path.mkdir()
     with pytest.raises(vs.VentralError, match="it is a folder"):
         class_names(saved)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "\0", "no/such", "a\nb"])
+def test_odd_paths_of_saved_networks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    loads: list[Callable[[], object]] = [
+        lambda: vs.load_network(name),
+        lambda: vs.create_model("ff_shallow_cifar", weights=name),
+        lambda: find_spec(name),
+    ]
+    for load in loads:
+        with pytest.raises(vs.VentralError) as caught:
+            load()
+        assert "\n" not in str(caught.value) or "unknown model" in str(caught.value)
