@@ -13,7 +13,6 @@ from ventralstream.values import Amount, Count, Fraction, Pixels, Positive, Seed
 if TYPE_CHECKING:
     import torch
 
-Rate = Annotated[float, Within(above=0, at_most=1e30)]  # what is too high shows in the loss
 Processes = Annotated[int, Within(1, 4096)]
 
 
@@ -26,7 +25,7 @@ class Optimizer(Spec):
         weight_decay: Applied to weights; biases, gains of normalisations and scalars have none (our choice).
     """
 
-    lr: Rate
+    lr: Positive
     weight_decay: Amount
 
     def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
@@ -50,7 +49,7 @@ class Optimizer(Spec):
 class SGD(Optimizer):
     """Stochastic gradient descent with Nesterov's momentum (plain if `momentum` is 0)."""
 
-    lr: Rate = 0.1
+    lr: Positive = 0.1
     weight_decay: Amount = 5e-4
     momentum: Fraction = 0.9
 
@@ -65,7 +64,7 @@ class SGD(Optimizer):
 class AdamW(Optimizer):
     """Adam with decoupled weight decay."""
 
-    lr: Rate = 2e-3
+    lr: Positive = 2e-3
     weight_decay: Amount = 0.05
 
     def _of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
