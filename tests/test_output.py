@@ -95,7 +95,11 @@ def test_results_are_trees_of_their_tensors(net, images, out) -> None:
     assert torch.equal(doubled["conv3"].values, 2 * out["conv3"].values) and doubled.steps == out.steps
     assert torch.equal(doubled.state.cells["conv4"][0], 2 * out.state.cells["conv4"][0])
     nothing = net(images, readout=None, record=vs.Record("conv1"))
-    assert pytree.tree_map(lambda x: x, nothing).output is None
+    assert len(pytree.tree_leaves(nothing)) == 1 and pytree.tree_map(lambda x: x, nothing).output is None
+    paths = [pytree.keystr(path) for path, _ in pytree.tree_flatten_with_path(out.state)[0]]
+    assert ".cells['conv3'][0]" in paths
+    each = torch.func.vmap(lambda x: net(x[None]))(images)
+    torch.testing.assert_close(each.output[:, 0], net(images).output)
 
 
 def test_results_are_compared_as_the_things_they_are(net, images, out) -> None:

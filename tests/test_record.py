@@ -29,9 +29,8 @@ def test_other_steps_are_one_sentence(steps) -> None:
 
 
 def test_nothing_to_record_is_one_sentence() -> None:
-    net = vs.create_model("ff_shallow_cifar", seed=0)
-    with pytest.raises(vs.VentralError, match="the record names no step"):
-        net(torch.randn(1, 3, 32, 32), record=vs.Record("conv1", []))
+    with pytest.raises(vs.VentralError, match="at least one step"):
+        vs.Record("V1", [])
 
 
 @pytest.mark.parametrize("areas", [5, None, ["V1", 3], b"V1", [None], vs.Record])

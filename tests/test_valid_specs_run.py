@@ -31,7 +31,7 @@ def check_runs(spec: vs.NetworkSpec, other: tuple[int, int] = (6, 3)) -> None:
 
 
 @settings(
-    max_examples=400,
+    max_examples=150,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate, Phase.shrink],

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ventralstream.arguments import whole
 from ventralstream.assembly import TimeBins
 from ventralstream.brain.behaviour.decoder import Decoder, fit_decoder
 from ventralstream.errors import VentralError, unknown
@@ -29,6 +28,7 @@ from ventralstream.features.shown import shown
 from ventralstream.network import Network
 from ventralstream.presentation import Presentation
 from ventralstream.record import Record
+from ventralstream.values import Count, fit
 
 try:
     from brainscore_core.supported_data_standards.brainio.assemblies import (  # type: ignore[import-not-found]
@@ -103,7 +103,7 @@ class VentralBrainModel(BrainModel):
         self.presentation = presentation or spec.presentation
         self.delay_ms = delay_ms
         self.reduce = reduce
-        self.batch_size = whole("batch_size", batch_size, 1)
+        self.batch_size = fit(batch_size, Count, "batch_size")
         self._identifier = identifier or spec.name
         self._visual_degrees = visual_degrees
         self._class_names = self._check_names(class_names)

@@ -13,6 +13,7 @@ from ventralstream.arguments import misfit
 from ventralstream.errors import VentralError
 from ventralstream.network import Network
 from ventralstream.readout import PerStep, Readout
+from ventralstream.timing import check_driven
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -76,6 +77,7 @@ class StepCounts:
         self.network = network
         self.readout = readout or network.spec.readout
         self.stop = network.count_steps(steps)
+        check_driven(network.spec, self.stop)
         self.steps: tuple[int, ...] = ()
         self.counts = torch.zeros(0, dtype=torch.long)
 
@@ -143,6 +145,7 @@ def early_exit(network: Network, batches: Batches, threshold: float, steps: int 
         threshold: Probability between 0 and 1.
         steps: The last chance; the spec's by default.
     """
+    check_driven(network.spec, network.count_steps(steps))
     right, when, confident, finite = [], [], [], []
     with evaluating(network):
         for images, labels in batches:

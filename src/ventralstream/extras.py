@@ -16,7 +16,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torchvision", "lightning", "tensorboard", "PIL", "sklearn", "rich", "yaml"),
     "extract": ("zarr", "xarray", "torchvision", "PIL", "rich"),
     "brain": (
-        *("xarray", "scipy", "pandas", "h5netcdf", "h5py", "rsatoolbox", "sklearn", "matplotlib"),
+        *("xarray", "scipy", "pandas", "h5netcdf", "h5py", "rsatoolbox", "sklearn", "matplotlib", "pooch"),
         *("zarr", "torchvision", "PIL", "rich"),
     ),
     "hub": ("huggingface_hub", "google_crc32c", "torchvision"),

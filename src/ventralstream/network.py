@@ -130,6 +130,7 @@ class Network(Summary, nn.Module):
         recorded = [(r, r.resolve(self.spec, start, stop)) for r in records]
         if not (wanted or recorded or return_state):
             raise VentralError("nothing is asked for: give a readout, a record or return_state=True")
+        differentiates = any(r.is_on_path for r in records) and self._differentiates(stimulus)
         pairs = [(r, (a, t)) for r, areas in recorded for a, ts in areas.items() for t in ts]
         request = Request(
             start,
@@ -137,7 +138,7 @@ class Network(Summary, nn.Module):
             presentation or self.spec.presentation,
             frozenset([pair for r, pair in pairs if r.of == "output"] + [(self.spec.readout_area, t) for t in wanted]),
             frozenset(pair for r, pair in pairs if r.of == "state"),
-            frozenset(pair for r, pair in pairs if r.is_on_path and self._differentiates(stimulus)),
+            frozenset(pair for r, pair in pairs if r.is_on_path and differentiates),
             carry=return_state,
         )
         results = unroll.run(self, self.plan(request), stimulus, wanted, recorded, state, remat)

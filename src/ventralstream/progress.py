@@ -24,6 +24,11 @@ def stderr_console(quiet: bool = False) -> Console:
     return Console(stderr=True, quiet=quiet, soft_wrap=True, markup=False, highlight=False)
 
 
+def stdout_console() -> Console:
+    """Where a command prints its results: text as it is, not wrapped."""
+    return Console(soft_wrap=True, markup=False, highlight=False)
+
+
 class Progress:
     """Shows how much of a task is done, and the time left at this session's pace.
 

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ventralstream.cells.base import STAGES, Cell, CellStage
 from ventralstream.errors import VentralError, unknown
+from ventralstream.layers.walk import walk
 
 Verdict = Literal["pure", "varies", "impure", "unknown"]
 # of torch.nn.modules: these files' classes are pure, but for those below
@@ -96,10 +97,10 @@ def verdict_of_cell(cell: Cell, stage: CellStage) -> Verdict:
 def verdicts_of_cell(cell: Cell) -> dict[CellStage, set[Verdict]]:
     """What is known of each stage of a cell: of its class's code and of the submodules that the stage may call."""
     if type(cell).modules_of is Cell.modules_of:
-        of_all = {verdict(m) for part in cell.children() for m in part.modules()}
+        of_all = {verdict(m) for part in cell.children() for m in walk(part)}
         parts = dict.fromkeys(STAGES, of_all)
     else:
-        parts = {s: {verdict(m) for part in cell.modules_of(s) for m in part.modules()} for s in STAGES}
+        parts = {s: {verdict(m) for part in cell.modules_of(s) for m in walk(part)} for s in STAGES}
     return {s: {verdict_of_cell(cell, s)} | (set() if _inherited(cell, s) else parts[s]) for s in STAGES}
 
 

@@ -57,6 +57,8 @@ class Record:
         for name in names:
             if names.count(name) > 1:
                 raise VentralError(f"the record names area '{name}' twice")
+        if self.steps == ():
+            raise VentralError("a record needs at least one step; steps=None keeps every step")
         if reduce not in REDUCTIONS:
             raise unknown("reduce", reduce, REDUCTIONS)
         if of not in ("output", "state"):
@@ -73,8 +75,6 @@ class Record:
         Raises:
             VentralError: for an unknown area, a step that is not run, or an area that does not exist at a step.
         """
-        if self.steps == ():
-            raise VentralError("the record names no step; steps=None keeps every step")
         wanted = {}
         for name in self.areas:
             area = spec.area(name)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ventralstream.area import AreaModule, Run, Transition
 from ventralstream.layers.norm import StepNorm
+from ventralstream.layers.walk import walk
 from ventralstream.program import Stage, Traits
 from ventralstream.purity import Verdict, own_copy, random_like, verdict, verdicts_of_cell, why_not_pure
 
@@ -18,16 +19,17 @@ from ventralstream.purity import Verdict, own_copy, random_like, verdict, verdic
 def traits_of_area(area: AreaModule) -> dict[Stage, Traits]:
     """The traits of an area's stages."""
     name, cell = area.spec.name, area.cell
-    drive, output = list(area.drive_layers.modules()), list(area.output_layers.modules())
+    drive, output = walk(area.drive_layers), walk(area.output_layers)
     found: dict[Stage, Traits] = {("output", name): _traits(area, "output", output, _verdicts(output))}
     if cell is None:
         found["drive", name] = _traits(area, "drive", drive, _verdicts(drive))
         return found
     known = verdicts_of_cell(cell)
-    own = list(cell.modules())
+    own = walk(cell)
     of_drive = _verdicts(drive) | known["drive"]
     found["drive", name] = _traits(area, "drive", drive, of_drive, heavy=_heavy(own))
-    found["feedback", name] = _traits(area, "feedback", [], known["feedback"], heavy=True)
+    if area.feedbacks:
+        found["feedback", name] = _traits(area, "feedback", [], known["feedback"], heavy=True)
     update = _traits(area, "update", own, known["update"], cell.distinct_steps, cell.last_step)
     found["update", name] = replace(update, forgets=cell.forgets())
     return found
@@ -35,7 +37,7 @@ def traits_of_area(area: AreaModule) -> dict[Stage, Traits]:
 
 def traits_of_transition(transition: Transition) -> Traits:
     """The traits of a connection's layers."""
-    parts = list(transition.modules())
+    parts = walk(transition)
     return _traits(transition, "transit", parts, _verdicts(parts), len(transition.layers))
 
 
@@ -59,7 +61,7 @@ def _traits(
             if part.spec.per_step and part.spec.past_end == "error":
                 last = min(part.spec.per_step - 1, part.spec.per_step - 1 if last is None else last)
     pure = verdicts <= {"pure"}
-    if not pure and verdicts <= {"pure", "unknown"} and not any(m.training for m in owner.modules()):
+    if not pure and verdicts <= {"pure", "unknown"} and not any(m.training for m in walk(owner)):
         pure = _tried(owner, op, distinct)
     copies = not pure and not verdicts <= {"pure", "varies"}
     return Traits(distinct, last, pure, heavy or _heavy(modules), copies=copies)
@@ -73,7 +75,7 @@ def _tried(owner: AreaModule | Transition, op: str, distinct: int) -> bool:
     """Whether a stage nobody says anything of looks pure when it is tried; tried once for the modules as they are."""
     if torch.compiler.is_compiling():  # a graph is being made, in which a trial has no place
         return False
-    key = (op, tuple(map(id, owner.modules())))
+    key = (op, tuple(map(id, walk(owner))))
     if key not in owner.tried:
         try:
             owner.tried[key] = why_stage_is_not_pure(owner, op, {0, 1, distinct - 1}) is None

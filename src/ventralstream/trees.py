@@ -18,15 +18,19 @@ def register(cls: type, *tensors: str) -> None:
     """
     others = [f.name for f in fields(cls) if f.name not in tensors]
 
-    def flatten(x: Any) -> tuple[list[Any], tuple[Any, ...]]:
-        return [getattr(x, name) for name in tensors], tuple(getattr(x, name) for name in others)
-
     def flatten_with_keys(x: Any) -> tuple[list[Any], tuple[Any, ...]]:
-        children, context = flatten(x)
-        return [(_pytree.GetAttrKey(n), child) for n, child in zip(tensors, children, strict=True)], context
+        there = [name for name in tensors if getattr(x, name) is not None]  # None would be a leaf
+        children = [(_pytree.GetAttrKey(name), getattr(x, name)) for name in there]
+        return children, (tuple(there), *(getattr(x, name) for name in others))
+
+    def flatten(x: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        children, context = flatten_with_keys(x)
+        return [child for _, child in children], context
 
     def unflatten(children: Iterable[Any], context: tuple[Any, ...]) -> Any:
-        return cls(**dict(zip(tensors, children, strict=True)), **dict(zip(others, context, strict=True)))
+        there, *rest = context
+        found = dict.fromkeys(tensors) | dict(zip(there, children, strict=True))
+        return cls(**found, **dict(zip(others, rest, strict=True)))
 
     _pytree.register_pytree_node(
         cls,

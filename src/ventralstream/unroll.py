@@ -5,6 +5,7 @@ Results are kept by the number of their value in the program and by form: as it 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ventralstream.area import Run
+from ventralstream.budget import check_memory
 from ventralstream.cells.base import channels_last
 from ventralstream.errors import VentralError
 from ventralstream.execute import Call, Execution
@@ -173,6 +175,7 @@ def run(
         remat: See `Network.forward`.
     """
     forms: dict[int, set[Form]] = defaultdict(set)
+    recorded = tuple(recorded)
     for t in logits:
         forms[program.outputs[net.spec.readout_area, t]].add(AS_IT_IS)
     for record, areas in recorded:
@@ -184,7 +187,7 @@ def run(
         forms[v].add(AS_IT_IS)
     for v in program.carried_states.values():
         forms[v].add(CELL)
-    running = execution(net, program, stimulus, frozenset(forms), state, remat)
+    running = execution(net, program, stimulus, frozenset(forms), state, remat, recorded)
     batch = running.batch
     kept = {(v, form): _formed(value, form, batch) for v, value in running for form in forms[v]}
     return Results(program, batch, kept)
@@ -197,8 +200,13 @@ def execution(
     wanted: frozenset[int],
     state: NetworkState | None = None,
     remat: bool = False,
+    recorded: Iterable[Recorded] = (),
 ) -> Execution:
-    """A program on a stimulus, ready to run; `wanted` are the values it gives out."""
+    """A program on a stimulus, ready to run; `wanted` are the values it gives out.
+
+    Raises:
+        VentralError: what is recorded, or kept for the backward pass, cannot be held in memory.
+    """
     request = program.request
     own = next((p for p in net.parameters() if p.is_floating_point()), None)
     display = Display(net.spec, stimulus, request.presentation, request.stop - request.start, own)
@@ -206,6 +214,10 @@ def execution(
     shapes = net.shapes(*like.shape[-2:])
     if state is not None:
         check_state(net, state, Run(shapes, like), display.batch)
+    if like.device.type == "cpu" and not torch.compiler.is_compiling() and isinstance(display.batch, int):
+        numbers = _recorded_numbers(net, shapes, recorded) + _kept_numbers(net, shapes, program)
+        what = f"what {request.stop - request.start} steps of {display.batch} images record and keep for gradients"
+        check_memory(numbers * display.batch * like.element_size(), what)
 
     def stage(value: Value, rows: int) -> Call:
         if value.op == "separate":
@@ -236,6 +248,27 @@ def execution(
 
     direct = not (request.watched or shortcuts.transformed())
     return Execution(program, stage, leaf, display.batch, wanted, remat, direct, net.fast_convolutions)
+
+
+def _recorded_numbers(net: Unrollable, shapes: Shapes, recorded: Iterable[Recorded]) -> int:
+    """How many numbers the recordings of an image have."""
+    total = 0
+    for record, areas in recorded:
+        for area, steps in areas.items():
+            cell = net.areas[area].cell
+            of_state = record.of == "state" and cell is not None
+            parts = cell.state_shapes(shapes.drive[area]) if of_state else (shapes.output[area],)
+            reduced = [part[:1] if record.reduce in ("mean", "max") else part for part in parts]
+            total += len(steps) * sum(map(math.prod, reduced))
+    return total
+
+
+def _kept_numbers(net: Unrollable, shapes: Shapes, program: Program) -> int:
+    """How many numbers of an image the backward pass keeps at least: the outputs of all areas that are computed."""
+    if not torch.is_grad_enabled() or not any(p.requires_grad for p in net.parameters()):
+        return 0
+    computed = (i for i in program.instructions if i.value.op == "output" and i.value.stimulus)
+    return sum(len(i.outs) * math.prod(shapes.output[str(i.value.owner)]) for i in computed)
 
 
 def check_state(net: Unrollable, state: NetworkState, run: Run, batch: int) -> None:
@@ -277,7 +310,9 @@ def _other_state(spec: NetworkSpec, name: str, found: Iterable[Any], right: Iter
 
 
 def _of_type(like: Tensor, x: Tensor | None) -> Tensor | None:
-    return x if x is None else x.to(like.dtype)
+    if x is None or not (x.is_floating_point() or x.is_complex()):
+        return x
+    return x.to(like.dtype.to_complex() if x.is_complex() else like.dtype)
 
 
 def _formed(value: Any, form: Form, batch: int) -> Any:

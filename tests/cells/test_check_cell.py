@@ -12,13 +12,10 @@ from user_cells import KINDS, Simple
 from ventralstream.cells import (
     GRU,
     LSTM,
-    UGRNN,
     CORnetR,
     CORnetS,
     Decay,
-    IntersectionRNN,
     Reciprocal,
-    SimpleRNN,
     register_cell,
 )
 from ventralstream.errors import VentralError
@@ -31,29 +28,22 @@ from ventralstream.testing import check_cell
     [
         GRU(channels=5),
         LSTM(peepholes=True, layer_norm=True),
-        UGRNN(),
-        SimpleRNN(),
-        IntersectionRNN(),
         Decay(0.5),
-        Decay(trainable=False),
         CORnetR(groups=2),
-        CORnetS(stride=1, scale=1),
         CORnetS(scale=1, loop_to=2, gate="soft"),
-        Reciprocal(),
-        Reciprocal(feedback_to="input", cell_to_out=True, layer_norm=True),
         Reciprocal(feedback_to="cell", input_to_out=True, channels=4, out_residual=True, gate_separable=True),
     ],
-    ids=str,
+    ids=lambda spec: spec.tag,
 )
 def test_our_cells_keep_it(spec: CellSpec) -> None:
-    check_cell(spec, compile=isinstance(spec, GRU))
+    check_cell(spec, compile=False)
 
 
-@pytest.mark.parametrize("kind", ["plain", "dropout2d", "noise", "in_place_drive", "concatenates", "complex"])
+@pytest.mark.parametrize("kind", ["plain", "batchnorm_in_feedback", "noise", "complex"])
 def test_users_cells_keep_it(kind: str) -> None:
     """tests/cells/test_user_cells.py tries all of them on random networks."""
     random = torch.get_rng_state()
-    check_cell(KINDS[kind](), compile=kind in ("plain", "complex"))
+    check_cell(KINDS[kind](), compile=kind == "complex")
     assert torch.equal(torch.get_rng_state(), random)
 
 

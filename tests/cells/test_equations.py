@@ -173,7 +173,7 @@ def test_each_option_alone(spec: CellSpec) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [m for name in list_cells() for m in mixtures(name, 30 if name == "reciprocal" else 6)],
+    [m for name in list_cells() for m in mixtures(name, 24 if name == "reciprocal" else 4)],
     ids=label,
 )
 def test_options_together(spec: CellSpec) -> None:

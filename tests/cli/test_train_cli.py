@@ -99,6 +99,34 @@ def test_a_killed_process_goes_on_exactly(tmp_path, ventral):
     assert (out / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
 
 
+def test_a_terminated_process_saves_and_says_how_to_go_on(tmp_path, ventral):
+    (tmp_path / "config.json").write_text(small_network().to_text())
+    new = ["train", str(tmp_path / "config.json"), *SMALL, "--epochs", "100", "--batch-size", "4"]
+    out = tmp_path / "run"
+    process = subprocess.Popen([*COMMAND, *new, "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while len(read_rows(out / "metrics.csv")) < 2:
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143 and "Traceback" not in said
+    assert said.splitlines()[-1].startswith("interrupted after ") and said.endswith(f"ventral train --resume {out}\n")
+    assert open_run(out).position > (0, 0)
+    code, printed, said = ventral("evaluate", out, "--json")
+    assert code == 0 and json.loads(printed)["images"] == 16
+    assert f"{out}: the run is not complete; these are its weights " in said
+    assert not open_run(out).complete
+    assert said.splitlines()[-1].startswith("evaluating: 16/16 images, in ")
+
+
+def test_the_folder_of_data_is_the_environments(tmp_path, monkeypatch, ventral):
+    monkeypatch.setenv("VENTRALSTREAM_DATA", str(tmp_path / "nowhere"))
+    code, _, said = ventral("train", "rgc_shallow_cifar", "--data", "cifar10", "--out", tmp_path / "run")
+    assert code == 2 and str(tmp_path / "nowhere") in said and said.count("\n") == 1
+
+
 def test_two_devices_train_as_one_does(tmp_path, ventral):
     new = ["train", "timedecay_shallow_cifar", *SMALL, "--epochs", "1", "--batch-size", "8", "--steps", "7"]
     assert ventral(*new, "--out", tmp_path / "one")[0] == 0
@@ -122,7 +150,7 @@ def test_two_devices_train_as_one_does(tmp_path, ventral):
         ("rgc_shallow_cifar --data cifar11", "unknown image set 'cifar11'; did you mean 'cifar10'"),
         ("rgc_shallow_cifar --data cifar10", "'cifar10' needs a root"),
         ("rgc_shallow_cifar --data cifar10 --root nowhere", "there is no"),
-        ("rgc_shallow_cifar --steps 0", "is 0; expected a whole number from 1"),
+        ("rgc_shallow_cifar --steps 0", "--steps is 0; expected at least 1"),
         ("rgc_shallow_cifar --epochs 0", "is 0; expected a whole number from 1"),
         ("rgc_shallow_cifar --optimizer adam", "unknown optimizer 'adam'; did you mean 'adamw'"),
         ("rgc_shallow_cifar --optimizer adamw --momentum 0.9", "unknown option 'momentum' of 'adamw'"),

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import SafetensorError
 
 import ventralstream as vs
-from ventralstream.checkpoints import disk
 from ventralstream.errors import VentralError
-from ventralstream.training import Place, Recipe, checkpoint
+from ventralstream.training import Place, Recipe
 from ventralstream.training.folder import open_run
 from ventralstream.training.run import resume, train
 
@@ -32,28 +30,26 @@ class Disk:
 
     def __init__(self, monkeypatch, full: int, error: BaseException) -> None:
         self.writes, self.full, self.error = 0, full, error
-        write_text, open_file, save = Path.write_text, Path.open, disk.save_file
+        write_text, write_bytes, open_file = Path.write_text, Path.write_bytes, Path.open
 
-        def wrapped(function, opens=False):
-            def write(path, *args, **kwargs):
-                if not opens or (args and args[0][0] in "aw"):
-                    self.count()
-                return function(path, *args, **kwargs)
+        def opened(path, *args, **kwargs):
+            if args and args[0][0] in "aw":
+                self.count()
+            return open_file(path, *args, **kwargs)
 
-            return write
-
-        def save_file(tensors, path, *args):
-            if self.writes + 1 >= self.full and isinstance(self.error, OSError):
-                Path(path).write_bytes(b"half")
-                self.writes += 1
-                raise SafetensorError("I/O error: No space left on device (os error 28)")
+        def text(path, *args, **kwargs):
             self.count()
-            save(tensors, path, *args)
+            return write_text(path, *args, **kwargs)
 
-        monkeypatch.setattr(Path, "write_text", wrapped(write_text))
-        monkeypatch.setattr(Path, "open", wrapped(open_file, opens=True))
-        monkeypatch.setattr(disk, "save_file", save_file)
-        monkeypatch.setattr(checkpoint, "save_file", save_file)
+        def data(path, content):
+            if self.writes + 1 >= self.full:
+                write_bytes(path, content[: len(content) // 2])
+            self.count()
+            return write_bytes(path, content)
+
+        monkeypatch.setattr(Path, "write_text", text)
+        monkeypatch.setattr(Path, "write_bytes", data)
+        monkeypatch.setattr(Path, "open", opened)
 
     def count(self) -> None:
         self.writes += 1

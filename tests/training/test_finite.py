@@ -41,7 +41,7 @@ def test_a_run_that_diverges_keeps_what_was_good(tmp_path, spec, recipe, place):
 def test_a_run_of_few_batches_is_not_complete_with_broken_weights(tmp_path, spec, recipe, place, far, batches):
     """The weights become infinite in the very last step, whose loss was fine."""
     recipe = recipe.replace(subset=8 * batches, epochs=1, optimizer=SGD(lr=1e6), schedule=CONSTANT, clip=None)
-    with pytest.raises(VentralError, match=r"is not finite after batch|the loss is|the norm of the gradient is"):
+    with pytest.raises(VentralError, match=r"not finite|the loss is|the norm of the gradient is"):
         train(spec, recipe, tmp_path / "run", place=place)
     assert_finite(tmp_path / "run")
     assert not open_run(tmp_path / "run").complete

@@ -1,15 +1,20 @@
 import json
+import os
+import shutil
 import sys
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 import ventralstream as vs
 from ventralstream.data import Loader, load_set
 from ventralstream.errors import VentralError
+from ventralstream.layers.specs import GlobalPool, Linear
 from ventralstream.models import build
-from ventralstream.training import SGD, AdamW, Place, Schedule
+from ventralstream.training import SGD, AdamW, Place, Recipe, Schedule
 from ventralstream.training.folder import open_run
 from ventralstream.training.metrics import read_rows
 from ventralstream.training.run import resume, train
@@ -162,6 +167,37 @@ def test_a_complete_run_that_died_before_its_weights_were_written_gets_them(whol
     assert_same_weights(after, weights(whole))
 
 
+@pytest.mark.parametrize("change", ["add", "remove", "replace", "rename", "touch"])
+def test_a_run_does_not_go_on_with_other_images(tmp_path, spec, place, stop, change):
+    root, rng = tmp_path / "set", np.random.default_rng(0)
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            (root / split / name).mkdir(parents=True)
+            for i in range(4):
+                pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{i}.png")
+    decoder = spec.area("decoder").replace(drive=(GlobalPool(), Linear(2)))
+    spec = spec.replace(areas=(spec.area("v1"), spec.area("it"), decoder))
+    recipe = Recipe(data="folder", size=16, epochs=1, batch_size=2)
+    place = place.replace(root=str(root), workers=0)
+    with pytest.raises(BaseException, match="power"):
+        train(spec, recipe, tmp_path / "run", place=place, after_batch=stop(2))
+    file, other = root / "train" / "cat" / "1.png", root / "val" / "dog" / "0.png"
+    {
+        "add": lambda: shutil.copy(file, root / "train" / "cat" / "new.png"),
+        "remove": lambda: other.unlink(),
+        "replace": lambda: file.write_bytes(other.read_bytes()),
+        "rename": lambda: file.rename(file.with_name("new.png")),
+        "touch": lambda: os.utime(file),
+    }[change]()
+    if change == "touch":  # a copy of the set is as good
+        assert resume(tmp_path / "run").epochs == 1
+    else:
+        with pytest.raises(VentralError, match=r"are not those that .* was begun with: .* begin a new run") as error:
+            resume(tmp_path / "run")
+        assert "\n" not in str(error.value)
+
+
 def test_training_leaves_the_global_random_state_alone(tmp_path, spec, recipe, place):
     state = torch.get_rng_state()
     train(spec, recipe.replace(epochs=1, subset=8), tmp_path / "run", place=place)
@@ -230,7 +266,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, mod
 
 def test_misfits_are_refused(tmp_path, spec, recipe, whole):
     out = tmp_path / "run"
-    with pytest.raises(VentralError, match=r"2 steps are too few to train 'small': .* at step 2, so 3 are needed"):
+    with pytest.raises(VentralError, match=r"2 steps are too few for 'small': .* at step 2, so 3 are needed"):
         train(spec, recipe, out, steps=2)
     seven = vs.model_spec("ff_shallow_cifar", num_classes=7).area("decoder")
     with pytest.raises(VentralError, match="'small' tells 7 classes apart, 'scenes' has 10"):

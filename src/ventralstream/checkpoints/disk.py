@@ -118,7 +118,8 @@ def load_network(folder: str | Path) -> Network:
     own, found = ({k: t.shape for k, t in some.items()} for some in (distinct_tensors(network), tensors))
     check_fit(f"'{printable(path)}'", own, found, most=6)
     for name, tensor in distinct_tensors(network).items():
-        if tensor.is_floating_point() != tensors[name].is_floating_point() or tensors[name].is_complex():
+        kinds = {(t.is_floating_point(), t.is_complex()) for t in (tensor, tensors[name])}
+        if len(kinds) > 1:  # integers, real and complex numbers do not stand for each other
             got, expected = (str(t.dtype).removeprefix("torch.") for t in (tensors[name], tensor))
             raise VentralError(
                 f"the tensor '{printable(name)}' in '{printable(path)}' is of type {got}, expected {expected}"

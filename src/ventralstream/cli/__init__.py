@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ventralstream.errors import Interrupted, VentralError, about_file, printable, reason, shortened
@@ -45,6 +46,10 @@ def main() -> NoReturn:
 def _run() -> int:
     if sys.stdout is None:
         raise VentralError("stdout is closed; expected somewhere to write to, such as /dev/null")
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise VentralError("the current folder is gone; expected to be in one") from None
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # names that this terminal's encoding cannot show

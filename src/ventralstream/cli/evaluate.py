@@ -64,8 +64,6 @@ def evaluate(
     standard deviation of its spec. Its logits are those of the set's classes in their order, unless its
     provenance.json names its classes.
     """
-    from rich.console import Console
-
     if threshold is not None and not 0 <= threshold <= 1:
         raise VentralError(f"the threshold is a probability between 0 and 1, got {threshold}")
     how = None if readout is None else readout_of(readout)
@@ -74,6 +72,7 @@ def evaluate(
     from ventralstream.data import Loader
     from ventralstream.device import choose_device
     from ventralstream.evaluation import accuracy_per_step, early_exit
+    from ventralstream.progress import stdout_console
     from ventralstream.training.folder import RECIPE, open_run
     from ventralstream.training.recipe import Place
 
@@ -103,7 +102,7 @@ def evaluate(
             result["early_exit"] = dataclasses.asdict(early)
         typer.echo(json.dumps(result, indent=1))
         return
-    console = Console()
+    console = stdout_console()
     console.print(f"{network.spec.name} on {found.images} images of {images.info.name}:", soft_wrap=True)
     console.print(accuracy_table(zip(found.steps, found.times_ms, found.accuracy, strict=True), trained))
     console.print(f"readout {(how or network.spec.readout).tag}: {found.decision:.1%}")

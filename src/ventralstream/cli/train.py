@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
 from ventralstream.cli.evaluate import accuracy_table, readout_of
-from ventralstream.errors import VentralError, unknown
-from ventralstream.jsonable import make
+from ventralstream.errors import VentralError, printable, unknown
+from ventralstream.jsonable import Spec, make
 from ventralstream.training.recipe import OPTIMIZERS, SGD, AdamW, Place, Recipe, Schedule
 
 if TYPE_CHECKING:
@@ -33,20 +36,16 @@ def train(
     out: Path | None = OUT,
     resume: Path | None = RESUME,
     data: str = typer.Option(Recipe.data, help="Image set: cifar10, cifar100, folder or scenes.", rich_help_panel=WHAT),
-    root: str | None = typer.Option(
-        None, help="Folder that holds the image set (none for scenes).", rich_help_panel=WHAT
-    ),
+    root: options.Root = None,
     size: int | None = typer.Option(
         None,
         help="Height and width of the images in pixels, for folder and scenes.",
         show_default="224 and 32",
         rich_help_panel=WHAT,
     ),
-    subset: int | None = typer.Option(None, help="Train on so many images only.", rich_help_panel=WHAT),
+    subset: options.Subset = None,
     val_subset: int | None = typer.Option(None, help="Validate on so many images only.", rich_help_panel=WHAT),
-    steps: int | None = typer.Option(
-        None, help="Steps to unroll the network for.", show_default="the model's", rich_help_panel=WHAT
-    ),
+    steps: options.Steps = None,
     readout: str | None = typer.Option(
         None,
         help="What is trained: the logits of the last step (last), their mean over steps (mean), those of the"
@@ -104,14 +103,18 @@ def train(
         Recipe.remat, "--remat", help="Recompute activations: less memory, more time.", rich_help_panel=HOW
     ),
     compile: bool = typer.Option(Recipe.compile, "--compile", help="Compile with torch.compile.", rich_help_panel=HOW),
-    accelerator: str = typer.Option(
-        Place.accelerator, help="auto (a GPU if there is one), cpu or gpu.", rich_help_panel=WHERE
-    ),
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            "--accelerator",
+            help="auto (a GPU if there is one, also Apple's), cpu, gpu, cuda or mps.",
+            rich_help_panel=WHERE,
+        ),
+    ] = Place.accelerator,
     devices: int = typer.Option(Place.devices, help="Devices that share each batch.", rich_help_panel=WHERE),
-    threads: int | None = typer.Option(
-        None, help="Processor threads to use.", show_default="torch's choice", rich_help_panel=WHERE
-    ),
-    workers: int = typer.Option(Place.workers, help="Processes that decode images, for folder.", rich_help_panel=WHERE),
+    threads: options.Threads = None,
+    workers: options.Workers = Place.workers,
     checkpoint_every: float = typer.Option(
         Place.checkpoint_every,
         help="Seconds between checkpoints; one is made after each epoch in any case.",
@@ -124,75 +127,62 @@ def train(
     E.g. `ventral train rgc_shallow_cifar --data cifar10 --root DATA --epochs 2 --out RUN`. A run that was
     killed goes on with `ventral train --resume RUN`, exactly as if it had not been.
     """
-    place = {
-        "root": root,
-        "accelerator": accelerator,
-        "devices": devices,
-        "threads": threads,
-        "workers": workers,
-        "checkpoint_every": checkpoint_every,
-    }
+    params = context.params | {"root": None if root is None else str(root), "accelerator": device}
     given = {name for name in context.params if _is_given(context, name)} - {"resume", "config"}
     if resume is not None:
-        if fixed := sorted(given - set(place)):
-            options = ", ".join(name.upper() if name == "model" else f"--{name.replace('_', '-')}" for name in fixed)
-            raise VentralError(f"--resume carries on with the run's own recipe; leave out {options}")
-        _resume(resume, {name: value for name, value in place.items() if name in given})
+        names = {f.name for f in fields(Place)} | {"device"}
+        if fixed := sorted(given - names):
+            left_out = ", ".join(name.upper() if name == "model" else f"--{name.replace('_', '-')}" for name in fixed)
+            raise VentralError(f"--resume carries on with the run's own recipe; leave out {left_out}")
+        changes = {"accelerator" if name == "device" else name for name in given}
+        _resume(resume, {name: params[name] for name in changes})
         return
     if model is None or out is None:
         missing = "a MODEL (see `ventral list`)" if model is None else "a folder for the run, --out RUN"
         raise VentralError(f"training needs {missing}; to carry on with a run, give --resume RUN")
     if optimizer not in OPTIMIZERS:
         raise unknown("optimizer", optimizer, OPTIMIZERS)
-    chosen = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-    recipe = {
-        "data": data,
-        "size": size,
-        "subset": subset,
-        "val_subset": val_subset,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimizer": make(OPTIMIZERS[optimizer], {k: v for k, v in chosen.items() if v is not None}),
-        "schedule": make(Schedule, {"shape": schedule, "warmup": warmup, "drop_every": drop_every, "drop": drop}),
+    chosen = {name: params[name] for name in ("lr", "momentum", "weight_decay") if params[name] is not None}
+    made = {
+        "optimizer": make(OPTIMIZERS[optimizer], chosen),
+        "schedule": make(Schedule, _of(Schedule, params | {"shape": schedule})),
         "clip": clip or None,
-        "label_smoothing": label_smoothing,
-        "precision": precision,
-        "seed": seed,
-        "remat": remat,
-        "compile": compile,
     }
-    _train(model, make(Recipe, recipe), make(Place, place), out, steps, readout)
+    recipe, place = make(Recipe, _of(Recipe, params | made)), make(Place, _of(Place, params))
+    _train(model, recipe, place, out, steps, readout)
+
+
+def _of(cls: type[Spec], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are fields of a spec."""
+    return {f.name: params[f.name] for f in fields(cls)}
 
 
 def _train(model: str, recipe: Recipe, place: Place, out: Path, steps: int | None, readout: str | None) -> None:
-    from rich.console import Console
-
+    from ventralstream.progress import stderr_console
     from ventralstream.training import run
 
     how = None if readout is None else readout_of(readout)
-    result = run.train(model, recipe, out, place=place, steps=steps, readout=how, console=Console(stderr=True))
+    result = run.train(model, recipe, out, place=place, steps=steps, readout=how, console=stderr_console())
     if run.is_first_process():
         _summarise(result)
 
 
 def _resume(out: Path, place: dict[str, Any]) -> None:
-    from rich.console import Console
-
+    from ventralstream.progress import stderr_console
     from ventralstream.training import run
-    from ventralstream.training.folder import open_run
 
-    result = run.resume(out, place=open_run(out).place.replace(**place), console=Console(stderr=True))
+    result = run.resume(out, changes=place, console=stderr_console())
     if run.is_first_process():
         _summarise(result)
 
 
 def _summarise(result: Result) -> None:
-    from rich.console import Console
+    from ventralstream.progress import stdout_console
 
     state = "was complete already" if result.was_complete else "is complete"
     epochs = f"{result.epochs} epoch{'s' if result.epochs > 1 else ''}"
-    console = Console()
-    console.print(f"'{result.folder}' {state}: {epochs}. Validation accuracy after the last one:", soft_wrap=True)
+    console = stdout_console()
+    console.print(f"'{printable(result.folder)}' {state}: {epochs}. Validation accuracy after the last one:")
     rows = [(step, step * result.dt_ms, accuracy) for step, accuracy in result.accuracy.items()]
     console.print(accuracy_table(rows))
     console.print(f"the network's readout: {result.decision:.1%}")

@@ -15,6 +15,7 @@ from ventralstream.data.image_file import EXTENSIONS, as_on_disk
 from ventralstream.errors import VentralError, printable
 from ventralstream.errors import reason as reason_of
 from ventralstream.jsonable import Spec, tagged
+from ventralstream.values import Natural
 
 _LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")  # what systems leave behind, besides hidden files
 
@@ -140,7 +141,7 @@ class Fingerprint(Spec):
         contents_sha256: Of their sizes and of parts of what is in them.
     """
 
-    images: int
+    images: Natural
     names_sha256: str
     contents_sha256: str
 

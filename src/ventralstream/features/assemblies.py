@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ventralstream.arguments import whole
+from ventralstream import values
 from ventralstream.errors import VentralError, unknown
 from ventralstream.features.axes import Axis
 from ventralstream.features.batches import ask, recorded
@@ -96,7 +96,7 @@ def features(
     """
     reduction = _Reduction(pca, projection, seed)
     asked = ask(model, _records(areas, record_steps, reduce), steps, presentation)
-    batch_size = whole("batch_size", batch_size, 1)
+    batch_size = values.fit(batch_size, values.Count, "batch_size")
 
     def run(images: Shown) -> Iterator[_Batch]:
         done = 0

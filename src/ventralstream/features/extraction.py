@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
-from ventralstream.arguments import whole
 from ventralstream.data import Skipped
 from ventralstream.device import choose_device
 from ventralstream.errors import Interrupted, VentralError, unknown
@@ -28,6 +27,7 @@ from ventralstream.interrupt import Interruption
 from ventralstream.network import Network
 from ventralstream.presentation import Presentation
 from ventralstream.record import Record
+from ventralstream.values import Count, Natural, fit
 from ventralstream.version import __version__
 
 __all__ = ["Extraction", "extract", "open_features", "verify", "weights_sha256"]
@@ -114,7 +114,7 @@ def extract(
     asked = ask(net, record, steps, presentation)
     if not asked.records:
         raise VentralError("there is nothing to record; give a Record, or several")
-    batch_size, workers = whole("batch_size", batch_size, 1), whole("workers", workers, 0)
+    batch_size, workers = fit(batch_size, Count, "batch_size"), fit(workers, Natural, "workers")
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
     where = device_of(net) if device is None else choose_device(str(device))

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ventralstream.arguments import whole
 from ventralstream.data import Preprocessing, list_folder
 from ventralstream.data.stimuli import Stimuli
 from ventralstream.errors import VentralError
 from ventralstream.features.sources import Files, Normalised, Pictures, Pixels, Shown, Stream, normalised
 from ventralstream.network import Network
+from ventralstream.values import fit
 
 Images: TypeAlias = Stimuli | str | Path | Tensor | NDArray[Any] | Mapping[str, Any] | Iterable[Any]
 """Stimuli: `Stimuli`, a folder, a list of files, of pictures (PIL) or of normalised images, normalised images
@@ -118,5 +118,5 @@ def _preprocessing(net: Network, size: int | None, resize: Resize) -> Preprocess
         raise VentralError(
             f"'{net.spec.name}' takes {height} x {width} pixels; give a (square) size, or normalised images"
         )
-    side = height if size is None else whole("size", size)
+    side = height if size is None else fit(size, int, "size")
     return Preprocessing(side, net.spec.mean, net.spec.std, resize)

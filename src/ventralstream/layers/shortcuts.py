@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from ventralstream.layers.walk import walk
+
 R = TypeVar("R")
 
 _ALLOWED: ContextVar[bool] = ContextVar("shortcuts", default=False)
@@ -87,9 +89,7 @@ def watched(network: nn.Module) -> bool:
     """
     if _PLAINLY.get() or _everywhere():
         return True
-    inside = network.modules()
-    next(inside)
-    return any(hooked(module) for module in inside)
+    return any(hooked(module) for module in walk(network)[1:])
 
 
 def traced() -> bool:

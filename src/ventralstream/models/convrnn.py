@@ -17,6 +17,7 @@ from ventralstream.presentation import Constant, Flash
 from ventralstream.readout import MaxConfidence, Readout, Threshold
 from ventralstream.spec import Area, CellSpec, Connection, NetworkSpec
 from ventralstream.timing import minimal_steps
+from ventralstream.values import Channels
 
 CELL_AREAS = ("conv3", "conv4", "conv5")  # of the shallow networks
 INTERMEDIATE_CELL_AREAS = tuple(f"conv{i}" for i in range(4, 11))
@@ -40,7 +41,7 @@ def chain(areas: Sequence[Area], delay: int = 1) -> tuple[Connection, ...]:
 
 def shallow(
     cells: Mapping[str, CellSpec],
-    num_classes: int = 1000,
+    num_classes: Channels = 1000,
     channels: Sequence[int] = SHALLOW_CHANNELS,
     activated: bool = False,
     memory: CellSpec | None = MEMORY,
@@ -70,7 +71,7 @@ def shallow(
 
 def intermediate(
     cells: Mapping[str, CellSpec],
-    num_classes: int = 1000,
+    num_classes: Channels = 1000,
     channels: Sequence[int] = INTERMEDIATE_CHANNELS,
     memory: CellSpec | None = MEMORY,
 ) -> NetworkSpec:
@@ -91,7 +92,7 @@ def intermediate(
 
 def intermediate_reciprocal(
     cell: CellSpec,
-    num_classes: int = 1000,
+    num_classes: Channels = 1000,
     channels: Sequence[int] = RGC_CHANNELS,
     feedback: Sequence[tuple[str, str]] = FEEDBACK,
 ) -> NetworkSpec:
@@ -117,7 +118,7 @@ def _pool(area: int) -> tuple[Layer, ...]:
     return (Pool(),) if area in POOLED else ()
 
 
-def _linear_decoder(num_classes: int, memory: CellSpec | None) -> Area:
+def _linear_decoder(num_classes: Channels, memory: CellSpec | None) -> Area:
     return Area("decoder", (GlobalPool(), Linear(num_classes)), memory)
 
 
@@ -215,17 +216,17 @@ CELL_TITLES = {
 }
 
 
-def _shallow_of(cell: str, num_classes: int) -> NetworkSpec:
+def _shallow_of(cell: str, num_classes: Channels) -> NetworkSpec:
     return shallow(SHALLOW_CELLS[cell](), num_classes, activated=cell == "rgc")
 
 
-def _intermediate_of(cell: str, num_classes: int) -> NetworkSpec:
+def _intermediate_of(cell: str, num_classes: Channels) -> NetworkSpec:
     if cell == "rgc":
         return intermediate_reciprocal(median_reciprocal(), num_classes)
     return intermediate(everywhere(INTERMEDIATE_CELLS[cell](), INTERMEDIATE_CELL_AREAS), num_classes)
 
 
-def _variant_of(cell: str, on: int | None, readout: Readout | None, num_classes: int) -> NetworkSpec:
+def _variant_of(cell: str, on: int | None, readout: Readout | None, num_classes: Channels) -> NetworkSpec:
     """The intermediate network with the image on for all of `on` steps, or with another readout."""
     spec = _intermediate_of(cell, num_classes)
     spec = spec if on is None else spec.replace(steps=on, presentation=Constant())
@@ -275,7 +276,7 @@ _PAGE = "https://github.com/neuroailab/convrnns"
 def _register(
     name: str, make: Callable[[int], NetworkSpec], summary: str, accuracy: tuple[float, float], sites: dict[str, str]
 ) -> None:
-    def spec(num_classes: int = 1000) -> NetworkSpec:
+    def spec(num_classes: Channels = 1000) -> NetworkSpec:
         return make(num_classes)
 
     spec.__doc__ = summary
@@ -311,12 +312,12 @@ _register_all()
 
 
 @register_model("convrnn")
-def rgc_shallow_minimal(num_classes: int = 1000) -> NetworkSpec:
+def rgc_shallow_minimal(num_classes: Channels = 1000) -> NetworkSpec:
     """rgc_shallow for the fewest steps that use every recurrent path (paper A's minimal-unroll control)."""
     return minimal(_shallow_of("rgc", num_classes))
 
 
 @register_model("convrnn")
-def rgc_intermediate_minimal(num_classes: int = 1000) -> NetworkSpec:
+def rgc_intermediate_minimal(num_classes: Channels = 1000) -> NetworkSpec:
     """rgc_intermediate for the fewest steps that use every recurrent path (paper A's minimal-unroll control)."""
     return minimal(_intermediate_of("rgc", num_classes))

@@ -10,6 +10,7 @@ from ventralstream.models.convrnn import CELL_AREAS, chain, everywhere, minimal
 from ventralstream.models.registry import register_model
 from ventralstream.presentation import Constant
 from ventralstream.spec import Area, CellSpec, NetworkSpec
+from ventralstream.values import Channels, Count
 
 CIFAR_CHANNELS = (32, 64, 64, 128, 128)
 CIFAR_STEPS = 10  # 5 steps of recurrence after the first logits
@@ -18,10 +19,10 @@ CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 def shallow_small(
     cells: Mapping[str, CellSpec],
-    num_classes: int = 10,
+    num_classes: Channels = 10,
     channels: Sequence[int] = CIFAR_CHANNELS,
     input_shape: tuple[int, int, int] = (3, 32, 32),
-    steps: int = CIFAR_STEPS,
+    steps: Count = CIFAR_STEPS,
     activated: bool = True,
 ) -> NetworkSpec:
     """The shallow graph for small images: 3x3 kernels, cells on maps of 1/4, 1/8 and 1/16, a linear decoder.
@@ -54,24 +55,24 @@ def shallow_small(
 
 
 @register_model("convrnn")
-def rgc_shallow_cifar(num_classes: int = 10, steps: int = CIFAR_STEPS) -> NetworkSpec:
+def rgc_shallow_cifar(num_classes: Channels = 10, steps: Count = CIFAR_STEPS) -> NetworkSpec:
     """The shallow Reciprocal Gated network for 32-px images (our choice of sizes)."""
     return shallow_small(everywhere(Reciprocal()), num_classes, steps=steps)
 
 
 @register_model("convrnn")
-def rgc_shallow_cifar_minimal(num_classes: int = 10) -> NetworkSpec:
+def rgc_shallow_cifar_minimal(num_classes: Channels = 10) -> NetworkSpec:
     """rgc_shallow_cifar for the fewest steps that use every recurrent path."""
     return minimal(rgc_shallow_cifar(num_classes))
 
 
 @register_model("convrnn")
-def timedecay_shallow_cifar(num_classes: int = 10, steps: int = CIFAR_STEPS) -> NetworkSpec:
+def timedecay_shallow_cifar(num_classes: Channels = 10, steps: Count = CIFAR_STEPS) -> NetworkSpec:
     """The shallow time-decay network for 32-px images (our choice of sizes)."""
     return shallow_small(everywhere(Decay()), num_classes, steps=steps)
 
 
 @register_model("convrnn")
-def gru_shallow_cifar(num_classes: int = 10, steps: int = CIFAR_STEPS) -> NetworkSpec:
+def gru_shallow_cifar(num_classes: Channels = 10, steps: Count = CIFAR_STEPS) -> NetworkSpec:
     """The shallow GRU network for 32-px images (our choice of sizes)."""
     return shallow_small(everywhere(GRU()), num_classes, steps=steps)

@@ -11,6 +11,7 @@ from ventralstream.errors import VentralError
 from ventralstream.layers.specs import Act, Conv, GlobalPool, Linear, Norm, Pool
 from ventralstream.models.registry import Published, register_model
 from ventralstream.spec import Area, Connection, NetworkSpec
+from ventralstream.values import Channels, Count, Side
 
 AREAS = ("V1", "V2", "V4", "IT")
 CHANNELS = (64, 128, 256, 512)
@@ -25,7 +26,7 @@ def _published(top1: float | None) -> Published:
     return Published(top1, None, _SOURCE, "GPL-3.0", _PAGE, _SITES)
 
 
-def _decoder(num_classes: int, start: int = 0) -> Area:
+def _decoder(num_classes: Channels, start: int = 0) -> Area:
     window = (start, None) if start else None
     return Area("decoder", output=(GlobalPool(), Linear(num_classes)), window=window)
 
@@ -42,7 +43,7 @@ def _chain(
 
 
 @register_model("cornet", published=_published(None))
-def cornet_z(num_classes: int = 1000) -> NetworkSpec:
+def cornet_z(num_classes: Channels = 1000) -> NetworkSpec:
     """CORnet-Z: four areas, feedforward (2.07 M parameters)."""
     areas = tuple(
         Area(name, (Conv(width, k, s, padding=k // 2), Act("relu")), output=(Pool("max", 3, 2, 1),))
@@ -59,7 +60,7 @@ def cornet_z(num_classes: int = 1000) -> NetworkSpec:
     )
 
 
-def _recurrent(name: str, num_classes: int, steps: int, connections: tuple[Connection, ...]) -> NetworkSpec:
+def _recurrent(name: str, num_classes: Channels, steps: Count, connections: tuple[Connection, ...]) -> NetworkSpec:
     areas = tuple(
         Area(area, (Conv(width, k, s, padding=k // 2), Norm("group"), Act("relu")), CORnetR())
         for area, width, k, s in zip(AREAS, CHANNELS, (7, 3, 3, 3), (4, 2, 2, 2), strict=True)
@@ -70,22 +71,22 @@ def _recurrent(name: str, num_classes: int, steps: int, connections: tuple[Conne
 
 
 @register_model("cornet", published=_published(None))
-def cornet_r(num_classes: int = 1000, steps: int = RECURRENT_STEPS) -> NetworkSpec:
+def cornet_r(num_classes: Channels = 1000, steps: Count = RECURRENT_STEPS) -> NetworkSpec:
     """CORnet-R: recurrent areas, each reading its predecessor of the same step (5.21 M parameters)."""
     return _recurrent("cornet_r", num_classes, steps, _chain(0, arrives=(1, None)))
 
 
 @register_model("cornet", published=_published(None))
-def cornet_rt(num_classes: int = 1000, steps: int = RECURRENT_STEPS) -> NetworkSpec:
+def cornet_rt(num_classes: Channels = 1000, steps: Count = RECURRENT_STEPS) -> NetworkSpec:
     """CORnet-RT: as CORnet-R in biological order, each area reading the step before (5.21 M parameters)."""
     return _recurrent("cornet_rt", num_classes, steps, _chain(1))
 
 
 @register_model("cornet", published=_published(73.1))
 def cornet_s(
-    num_classes: int = 1000,
-    times: tuple[int, ...] = (2, 4, 2),
-    scale: int = 4,
+    num_classes: Channels = 1000,
+    times: tuple[Count, ...] = (2, 4, 2),
+    scale: Side = 4,
     norm: Literal["batch", "group"] = "batch",
     skip: bool = True,
     first_conv: bool = True,

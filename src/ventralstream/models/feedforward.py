@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 from ventralstream.layers.specs import Act, Conv, GlobalPool, Linear, Norm, Pool
 from ventralstream.models.convrnn import (
@@ -19,7 +20,9 @@ from ventralstream.models.convrnn_cifar import CIFAR_CHANNELS, shallow_small
 from ventralstream.models.registry import Published, count_parameters, register_model
 from ventralstream.presentation import Constant
 from ventralstream.spec import Area, Connection, NetworkSpec
+from ventralstream.values import Channels, Side, Within
 
+Width = Annotated[float, Within(above=0, at_most=1000)]  # what channels are multiplied by
 FEEDFORWARD_STEPS = 6  # as many as the six areas need in biological order
 
 
@@ -87,21 +90,21 @@ def scaled(channels: tuple[int, ...], width: float) -> tuple[int, ...]:
 
 
 @register_model("feedforward")
-def ff_shallow(num_classes: int = 1000, width: float = 1.0) -> NetworkSpec:
+def ff_shallow(num_classes: Channels = 1000, width: Width = 1.0) -> NetworkSpec:
     """Six areas without cells, ELU after each convolution (paper A's feedforward control)."""
     spec = shallow({}, num_classes, scaled(SHALLOW_CHANNELS, width), activated=True, memory=None)
     return spec.replace(steps=FEEDFORWARD_STEPS, presentation=Constant())
 
 
 @register_model("feedforward")
-def ff_intermediate(num_classes: int = 1000, width: float = 1.0) -> NetworkSpec:
+def ff_intermediate(num_classes: Channels = 1000, width: Width = 1.0) -> NetworkSpec:
     """Eleven areas of residual blocks without cells (paper A's feedforward control)."""
     spec = intermediate({}, num_classes, scaled(INTERMEDIATE_CHANNELS, width), memory=None)
     return spec.replace(steps=len(spec.areas), presentation=Constant())
 
 
 @register_model("feedforward")
-def ff_deep(num_classes: int = 1000, depth: int = 1, width: float = 1.0) -> NetworkSpec:
+def ff_deep(num_classes: Channels = 1000, depth: Side = 1, width: Width = 1.0) -> NetworkSpec:
     """The channels of rgc_intermediate, `depth` areas of one 3x3 convolution for each of its areas (our choice).
 
     Args:
@@ -122,12 +125,12 @@ def ff_deep(num_classes: int = 1000, depth: int = 1, width: float = 1.0) -> Netw
 
 
 @register_model("feedforward")
-def ff_shallow_cifar(num_classes: int = 10, width: float = 1.0) -> NetworkSpec:
+def ff_shallow_cifar(num_classes: Channels = 10, width: Width = 1.0) -> NetworkSpec:
     """Six areas without cells for 32-px images."""
     return shallow_small({}, num_classes, scaled(CIFAR_CHANNELS, width), steps=FEEDFORWARD_STEPS)
 
 
-def _resnet(name: str, blocks: tuple[int, int, int, int], num_classes: int) -> NetworkSpec:
+def _resnet(name: str, blocks: tuple[int, int, int, int], num_classes: Channels) -> NetworkSpec:
     """A ResNet of basic blocks, every block an area, run in a single step; the numbers are torchvision's."""
 
     def conv(width: int, kernel: int, stride: int) -> tuple[Conv, Norm]:
@@ -159,12 +162,12 @@ def _published(top1: float, top5: float) -> Published:
 
 
 @register_model("feedforward", published=_published(69.758, 89.078))
-def resnet18(num_classes: int = 1000) -> NetworkSpec:
+def resnet18(num_classes: Channels = 1000) -> NetworkSpec:
     """ResNet-18, torchvision's, as a control."""
     return _resnet("resnet18", (2, 2, 2, 2), num_classes)
 
 
 @register_model("feedforward", published=_published(73.314, 91.42))
-def resnet34(num_classes: int = 1000) -> NetworkSpec:
+def resnet34(num_classes: Channels = 1000) -> NetworkSpec:
     """ResNet-34, torchvision's, as a control."""
     return _resnet("resnet34", (3, 4, 6, 3), num_classes)

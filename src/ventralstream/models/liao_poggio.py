@@ -16,6 +16,7 @@ from ventralstream.models.convrnn_cifar import CIFAR_MEAN, CIFAR_STD
 from ventralstream.models.registry import register_model
 from ventralstream.presentation import Constant
 from ventralstream.spec import Area, Connection, NetworkSpec
+from ventralstream.values import Channels, Count, Side
 
 WIDTHS = (16, 32, 64)
 ENTRIES = ("0", "I", "K", "K+I")
@@ -44,8 +45,8 @@ def fully_recurrent(states: int) -> Matrix:
 def recurrent(
     matrix: Matrix,
     widths: Sequence[int],
-    steps: int,
-    num_classes: int = 10,
+    steps: Count,
+    num_classes: Channels = 10,
     *,
     image: Literal["homogeneous", "inhomogeneous"] = "homogeneous",
     weights: Literal["shared", "time_variant"] = "shared",
@@ -141,8 +142,8 @@ def _network(
     name: str,
     states: Sequence[Area],
     connections: Sequence[Connection],
-    num_classes: int,
-    steps: int,
+    num_classes: Channels,
+    steps: Count,
     readout_from: int,
 ) -> NetworkSpec:
     decoder = Area(
@@ -167,8 +168,8 @@ def _network(
 
 def resnet(
     widths: Sequence[int],
-    repeats: int,
-    num_classes: int = 10,
+    repeats: Side,
+    num_classes: Channels = 10,
     *,
     tied: bool = True,
     image: Literal["homogeneous", "inhomogeneous"] = "homogeneous",
@@ -215,8 +216,8 @@ def resnet(
 
 @register_model("liao_poggio")
 def tied_resnet_cifar(
-    num_classes: int = 10,
-    repeats: int = 3,
+    num_classes: Channels = 10,
+    repeats: Side = 3,
     image: Literal["homogeneous", "inhomogeneous"] = "homogeneous",
     norms: Literal["time_specific", "shared"] = "time_specific",
 ) -> NetworkSpec:
@@ -231,15 +232,15 @@ def tied_resnet_cifar(
 
 
 @register_model("liao_poggio")
-def untied_resnet_cifar(num_classes: int = 10, repeats: int = 3) -> NetworkSpec:
+def untied_resnet_cifar(num_classes: Channels = 10, repeats: Side = 3) -> NetworkSpec:
     """The ordinary ResNet of three stages: every block has weights of its own."""
     return resnet(WIDTHS, repeats, num_classes, tied=False)
 
 
 def _register_recurrent(count: str, widths: Sequence[int]) -> None:
     def spec(
-        num_classes: int = 10,
-        steps: int = 8,
+        num_classes: Channels = 10,
+        steps: Count = 8,
         image: Literal["homogeneous", "inhomogeneous"] = "homogeneous",
         weights: Literal["shared", "time_variant"] = "shared",
         norms: Literal["time_specific", "shared"] = "time_specific",
@@ -263,6 +264,6 @@ _register_recurrent("Four", (*WIDTHS, 64))
 
 
 @register_model("liao_poggio")
-def recurrent3_one_kernel_cifar(num_classes: int = 10, steps: int = 8) -> NetworkSpec:
+def recurrent3_one_kernel_cifar(num_classes: Channels = 10, steps: Count = 8) -> NetworkSpec:
     """Three states of equal width, fully recurrent, one set of convolutions for all transitions."""
     return recurrent(fully_recurrent(3), (32, 32, 32), steps, num_classes, share_states=True)

@@ -46,11 +46,23 @@ def doing(what: str) -> Iterator[None]:
 
 
 def compare(found: Tensor, expected: Tensor, what: str) -> None:
-    """Raises `what` if the numbers are not the same to the precision of their type."""
-    try:
-        torch.testing.assert_close(found, expected, equal_nan=True)
-    except AssertionError:
-        raise Broken(what) from None
+    """Raises `what` if the numbers are not the same; see `close`."""
+    if not close(found, expected):
+        raise Broken(what)
+
+
+def close(found: Tensor, expected: Tensor) -> bool:
+    """Whether the numbers are the same to a third of their type's digits.
+
+    More digits are lost where batch norms divide by the variance of images that are all the same.
+    """
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return False
+    if not (expected.is_floating_point() or expected.is_complex()) or expected.numel() == 0:
+        return torch.equal(found, expected)
+    digits = torch.finfo(expected.dtype).eps ** (1 / 3)
+    largest = float(expected.detach().abs().nan_to_num().max())
+    return torch.allclose(found, expected, rtol=digits, atol=digits * max(1.0, largest), equal_nan=True)
 
 
 @dataclass

@@ -134,7 +134,7 @@ def _check_declared(case: Case) -> None:
     with doing("what it declares"):
         traits = case.net.traits()
     for stage in STAGES:
-        if traits[stage, "cell"].pure and (stage != "feedback" or case.area.feedbacks):
+        if (stage, "cell") in traits and traits[stage, "cell"].pure:
             with doing(f"{stage} {case.where}"):
                 why = why_stage_is_not_pure(case.area, stage, sorted({0, 1, case.cell.distinct_steps - 1}))
             if why:

@@ -13,6 +13,7 @@ import torch
 
 from ventralstream.cells.base import Cell
 from ventralstream.network import Network
+from ventralstream.purity import mapped
 
 METHODS = {"drive": "drive", "feedback": "feedback", "update": "update", "emit": "update"}
 
@@ -43,7 +44,7 @@ def same_draws(net: Network, area: str) -> Iterator[None]:
     So a stage that is called once a step draws the same numbers however the calls of all stages are ordered, and one
     that is called less often, or in stacks, draws others.
     """
-    net.traits()  # tries what is not declared: those calls do not count
+    traits = net.traits()  # tries what is not declared: those calls do not count
     cell: Cell = net.areas[area].cell
     calls: Counter[str] = Counter()
     inside = False
@@ -55,6 +56,9 @@ def same_draws(net: Network, area: str) -> Iterator[None]:
                 return method(*args, **options)
             seed_all(1_000_003 * calls[stage] + sum(stage.encode()))
             calls[stage] += 1
+            if (stage, area) in traits and not traits[stage, area].pure:  # torch draws in the order of memory
+                args = mapped(torch.Tensor.contiguous, args)
+                options = {name: mapped(torch.Tensor.contiguous, value) for name, value in options.items()}
             inside = True
             try:
                 return method(*args, **options)

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from ventralstream.checkpoints.disk import save_tensors
 from ventralstream.errors import VentralError, reason
 
 TENSORS, STATE, SUMS = "tensors.safetensors", "state.json", "SHA256SUMS"
@@ -63,10 +64,7 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     try:
         remove(partial)
         partial.mkdir(parents=True)
-        try:
-            save_file(tensors, partial / TENSORS)
-        except SafetensorError as error:
-            raise OSError(f"cannot write '{partial / TENSORS}': {error}") from None
+        save_tensors(tensors, partial / TENSORS)
         (partial / STATE).write_text(state, encoding="utf-8")
         sums = [f"{_sha256(partial / name)}  {name}\n" for name in (TENSORS, STATE)]
         (partial / SUMS).write_text("".join(sums), encoding="utf-8")

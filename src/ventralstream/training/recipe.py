@@ -160,8 +160,9 @@ class Place(Spec):
     """Where a run takes place; it may change when the run is resumed.
 
     Attributes:
-        root: Folder of the image set (none for "scenes").
-        accelerator: "auto" takes a GPU if there is one.
+        root: Folder of the image set (none for "scenes"); None is the one that VENTRALSTREAM_DATA names at the
+            beginning.
+        accelerator: "auto" takes a GPU if there is one; "gpu" is "cuda" or "mps" (Apple's), whichever is there.
         devices: Processes and devices that share each batch.
         threads: Processor threads for torch; None is torch's choice. Another number changes the last digits.
         workers: Processes that decode images, for sets on disk.
@@ -169,7 +170,7 @@ class Place(Spec):
     """
 
     root: str | None = None
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     devices: Processes = 1
     threads: Processes | None = None
     workers: Annotated[int, Within(0, 4096)] = 2

@@ -6,16 +6,19 @@ import logging
 import os
 import shlex
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 
 from ventralstream.checkpoints import load_network
-from ventralstream.data import Fingerprint, FolderSet, Loader, SetInfo, load_set
+from ventralstream.data import SETS, Fingerprint, FolderSet, Loader, SetInfo, load_set
+from ventralstream.data_root import data_root
+from ventralstream.device import choose_device
 from ventralstream.errors import Interrupted, VentralError, about_file
 from ventralstream.files import write_text
 from ventralstream.interrupt import Interruption
@@ -24,7 +27,7 @@ from ventralstream.network import Network
 from ventralstream.progress import stderr_console
 from ventralstream.readout import Readout
 from ventralstream.spec import NetworkSpec, spec_from_json
-from ventralstream.timing import first_steps
+from ventralstream.timing import check_driven, first_steps
 from ventralstream.training.checkpoint import checkpoints, position
 from ventralstream.training.folder import CHECKPOINTS, Checkpoint, RunFolder, create_run, recover, refuse_used
 from ventralstream.training.metrics import read_rows
@@ -90,6 +93,8 @@ def train(
     path = Path(out)
     with _told(path):
         refuse_used(path)
+        if place.root is None and recipe.data in SETS and recipe.data != "scenes":
+            place = place.replace(root=str(data_root(None, recipe.data)))  # noted: it may be another one later
         sets = _load_sets(recipe, place)
         network = _network(model, sets[0].info, recipe.seed, steps, readout)
         _check(network.spec, recipe, place, sets)
@@ -104,6 +109,7 @@ def resume(
     out: str | Path,
     *,
     place: Place | None = None,
+    changes: Mapping[str, Any] | None = None,
     console: Console | None = None,
     after_batch: AfterBatch | None = None,
 ) -> Result:
@@ -116,6 +122,7 @@ def resume(
     Args:
         out: The run's folder.
         place: Where; where the last session ran if None.
+        changes: What is different there, by the names of the place's fields.
         console, after_batch: As for `train`.
 
     Raises:
@@ -126,7 +133,7 @@ def resume(
     path = Path(out)
     with _told(path):
         run, start = recover(path, (console or stderr_console()).print, repair=is_first_process())
-        place = place or run.place
+        place = (place or run.place).replace(**(changes or {}))
         if start.epoch >= run.recipe.epochs:
             run.save_weights(start.build())  # the last session may have died just before it did
             write_text(run.metrics, start.metrics)
@@ -265,21 +272,19 @@ def _read(path: Path) -> NetworkSpec | Network:
 
 def _check(spec: NetworkSpec, recipe: Recipe, place: Place, sets: Sets) -> None:
     """Raises VentralError for what would fail, or train on nothing, later."""
-    (classes,), first = spec.shapes().output[spec.readout_area], first_steps(spec)[spec.readout_area]
+    (classes,) = spec.shapes().output[spec.readout_area]
     data = sets[0].info
     if classes != data.num_classes:
         raise VentralError(f"'{spec.name}' tells {classes} classes apart, '{data.name}' has {data.num_classes}")
-    if spec.steps <= first:
-        raise VentralError(
-            f"{spec.steps} steps are too few to train '{spec.name}': the image reaches the logits at step"
-            f" {first}, so {first + 1} are needed"
-        )
+    check_driven(spec, spec.steps, readout=spec.readout)
     Loader(sets[0], recipe.batch_size, train=True, seed=recipe.seed, workers=place.workers)  # refuses a batch too large
     if recipe.batch_size % place.devices:
         raise VentralError(f"a batch of {recipe.batch_size} images cannot be shared by {place.devices} devices evenly")
     gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     if place.accelerator == "gpu" and not gpu:
-        raise VentralError("there is no GPU here that torch can use; leave --accelerator at 'auto' or give 'cpu'")
+        raise VentralError("there is no GPU here that torch can use; leave --device at 'auto' or give 'cpu'")
+    if place.accelerator in ("cuda", "mps"):
+        choose_device(place.accelerator)
     if recipe.precision == "16" and (place.accelerator == "cpu" or not gpu):
         raise VentralError("precision '16' needs a GPU; processors train in 'bf16' or '32'")
 

@@ -217,6 +217,23 @@ def test_any_v4_session_is_read_in_the_authors_layout_or_ours(tmp_path, layout):
         macaque_v4(tmp_path, "190923")
 
 
+def test_a_v4_session_with_repetitions_is_read_in_the_authors_own_folders(tmp_path):
+    folder = tmp_path / "data_V4_responses"
+    raw = np.random.default_rng(0).normal(size=(4, 3, 2))
+    for name, values in {"responses_raw": raw, "responses_repeat_averaged": raw.mean(2)}.items():
+        (folder / name).mkdir(parents=True)
+        np.save(folder / name / "responses_201016.npy", values)
+    (folder / "images").mkdir()
+    with zipfile.ZipFile(folder / "images" / "images_201016.zip", "w") as archive:
+        for i in range(3):
+            with archive.open(f"image{i}.png", "w") as file:
+                Image.fromarray(np.zeros((8, 8), np.uint8)).save(file, "PNG")
+    assert macaque_v4_sessions(tmp_path) == ("201016",)
+    found = macaque_v4(tmp_path, "201016")
+    assert found.shape == (6, 4)
+    np.testing.assert_array_equal(found.values, raw.reshape(4, 6).T)
+
+
 def test_the_environment_names_the_root(monkeypatch, tmp_path):
     for load in (macaque_v4, macaque_it, kriegeskorte92, human_speed_accuracy, human_occlusion):
         monkeypatch.setenv("VENTRALSTREAM_DATA", str(tmp_path / "here"))

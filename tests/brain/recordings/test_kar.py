@@ -26,12 +26,14 @@ def codes(file, texts):
 
 def write(path, layout="python"):
     with h5py.File(path, "w") as file:
-        row = (lambda x: x[:, None]) if layout == "matlab" else np.asarray
+        row = (lambda x: x[None]) if "matlab" in layout else np.asarray  # a column of MATLAB's
         file["ost"], file["i1"] = row(TIMES), row(I1)
         if layout == "matlab":
             file["images"] = PIXELS.transpose(0, 3, 2, 1)
             file["images"].attrs["MATLAB_class"] = b"uint8"
             file["obj"] = codes(file, OBJECTS)
+        elif layout == "matlab's h5write":  # as the authors' page lists it: no attributes, objects by number
+            file["images"], file["obj"] = PIXELS.transpose(0, 3, 2, 1) / 1.0, np.array([[1.0, 4, 5] * 2])
         elif layout == "names":
             file["images"], file["obj"] = [f"im{i}.png" for i in range(N)], OBJECTS
         elif layout == "channels first":
@@ -41,7 +43,7 @@ def write(path, layout="python"):
     return path
 
 
-@pytest.mark.parametrize("layout", ["python", "matlab", "names", "channels first"])
+@pytest.mark.parametrize("layout", ["python", "matlab", "matlab's h5write", "names", "channels first"])
 def test_the_authors_own_file_is_read(tmp_path, layout):
     path = write(tmp_path / "dataset.h5", layout)
     assert is_image_metrics(path)

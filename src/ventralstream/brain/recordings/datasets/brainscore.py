@@ -8,9 +8,6 @@ file puts it into the folder by hand, where it is checked and read like the othe
 from __future__ import annotations
 
 import hashlib
-import shutil
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +19,8 @@ from ventralstream.assembly import names_of
 from ventralstream.brain.recordings.datasets.files import read_table
 from ventralstream.brain.recordings.netcdf import read, with_stimulus_table
 from ventralstream.data_root import data_root
-from ventralstream.errors import VentralError, unknown
+from ventralstream.errors import VentralError, reason, unknown
+from ventralstream.extras import require
 
 HOME = "https://www.brain-score.org"
 ADDRESS = "https://brainscore-storage.s3.amazonaws.com/brainio-brainscore"
@@ -226,21 +224,23 @@ def fetch(url: str, path: Path, sha1: str, timeout_s: float = 60) -> None:
     Raises:
         VentralError: The network or the server refuses, or the file is another one.
     """
-    part = Path(f"{path}.part")
+    require("brain", "pooch")
+    import pooch
+    from requests.exceptions import HTTPError, RequestException
+
+    pooch.get_logger().setLevel("WARNING")
+    get = pooch.HTTPDownloader(timeout=timeout_s)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(url, timeout=timeout_s) as source, part.open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-        if (found := _sha1(part)) != sha1:
-            raise VentralError(f"'{url}' is not the file expected: its SHA-1 is {found}, not {sha1}")
-        part.replace(path)
-    except urllib.error.HTTPError as error:
-        raise VentralError(f"'{url}' cannot be downloaded: the server answers {error.code} {error.reason}") from None
-    except OSError as error:  # no network, a connection that breaks, a full disk
-        reason = getattr(error, "reason", None) or error.strerror or error
-        raise VentralError(f"'{url}' cannot be downloaded: {reason}; is there a network?") from None
-    finally:
-        part.unlink(missing_ok=True)
+        pooch.retrieve(url, f"sha1:{sha1}", fname=path.name, path=path.parent, downloader=get)
+    except HTTPError as error:
+        answer = f"{error.response.status_code} {error.response.reason}"
+        raise VentralError(f"'{url}' cannot be downloaded: the server answers {answer}") from None
+    except RequestException as error:
+        raise VentralError(f"'{url}' cannot be downloaded: {reason(error)}; is there a network?") from None
+    except OSError as error:  # a full disk
+        raise VentralError(f"'{path}' cannot be written: {reason(error)}") from None
+    except ValueError:  # of pooch, where the checksum differs
+        raise VentralError(f"'{url}' is not the file expected: its SHA-1 is not {sha1}") from None
 
 
 def _set(name: str) -> BrainScoreSet:

@@ -22,6 +22,7 @@ SOURCE = Source(
     "https://github.com/kohitij-kar/image_metrics (https://doi.org/10.1038/s41593-019-0392-5)",
 )
 NEEDED = ("i1", "ost", "obj")
+OBJECTS = ("bear", "elephant", "person", "car", "dog", "apple", "chair", "plane", "bird", "zebra")  # obj 1 to 10
 
 
 def is_image_metrics(path: str | Path) -> bool:
@@ -51,7 +52,7 @@ def image_metrics(path: str | Path) -> DataArray:
         if absent:
             raise VentralError(f"'{path}' has no dataset '{absent[0]}'; expected {SOURCE}")
         times, i1 = (as_floats(column(file[name]), f"'{name}'").astype(np.float64) for name in ("ost", "i1"))
-        objects = as_names(column(file["obj"]), "images have no object")
+        objects = _objects(as_names(column(file["obj"]), "images have no object"))
         if not len(times) == len(i1) == len(objects):
             raise VentralError(f"'{path}' has {len(times)} solution times, {len(i1)} I1 and {len(objects)} objects")
         ids = _ids(file, len(times), path)
@@ -69,10 +70,22 @@ def image_metrics_images(path: str | Path) -> Stimuli | None:
         return Stimuli(tuple(_numbered(len(pixels))), pixels)
 
 
+def _objects(names: NDArray[Any]) -> NDArray[Any]:
+    """The authors' objects are numbers from 1; their repository says of what."""
+    table = {str(i): name for i, name in enumerate(OBJECTS, 1)}
+    return np.array([table[n] for n in names]) if set(names) <= set(table) else names
+
+
+def _of_matlab(file: h5py.File) -> bool:
+    """Whether MATLAB wrote it: its arrays have their axes in reverse, so that a column of n numbers is 1 x n."""
+    named = any("MATLAB_class" in file[name].attrs for name in (*NEEDED, "images") if name in file)
+    return named or (file["ost"].ndim == 2 and file["ost"].shape[0] == 1)
+
+
 def _ids(file: h5py.File, count: int, path: str | Path) -> NDArray[Any]:
     images = file.get("images")
     if isinstance(images, h5py.Dataset) and _are_pictures(images):
-        found = len(_pixels_of(images))
+        found = len(_pixels_of(images, _of_matlab(file)))
     elif isinstance(images, h5py.Dataset):
         names = as_names(column(images), "images have no name")
         if len(names) == count:
@@ -95,13 +108,13 @@ def _are_pictures(images: h5py.Dataset) -> bool:
 
 def _pixels(file: h5py.File) -> NDArray[np.uint8] | None:
     images = file.get("images")
-    return _pixels_of(images) if isinstance(images, h5py.Dataset) and _are_pictures(images) else None
+    return _pixels_of(images, _of_matlab(file)) if isinstance(images, h5py.Dataset) and _are_pictures(images) else None
 
 
-def _pixels_of(images: h5py.Dataset) -> NDArray[np.uint8]:
+def _pixels_of(images: h5py.Dataset, of_matlab: bool) -> NDArray[np.uint8]:
     """[image, height, width(, 3)] of whatever order the file has; MATLAB's arrays come with their axes reversed."""
     values = images[()]
-    if "MATLAB_class" in images.attrs:
+    if of_matlab:
         values = np.moveaxis(values.T, -1, 0) if values.ndim > 2 else values.T
     if values.ndim == 4 and values.shape[-1] not in (1, 3) and values.shape[1] in (1, 3):
         values = np.moveaxis(values, 1, -1)

@@ -35,8 +35,9 @@ def macaque_v4(root: str | Path | None = None, session: str = REPEATED) -> DataA
     Args:
         root: The folder of the data sets; None: the one that VENTRALSTREAM_DATA names. The set is its folder
             `macaque-v4`, or `data_V4_responses` as its authors publish it, or it is that folder itself: a session S is
-            `responses_S.npy` (neurons x images, means) or `responses_raw_S.npy` (neurons x images x repetitions, NaN
-            where there is none), there or in a folder in it, with `images_S.zip` or a folder `images_S`.
+            `responses_S.npy` (neurons x images, means) or `responses_raw_S.npy`, as the authors have it
+            `responses_raw/responses_S.npy` (neurons x images x repetitions, NaN where there is none), there or in a
+            folder in it, with `images_S.zip` or a folder `images_S`.
         session: One of `macaque_v4_sessions`, e.g. "210325" (50 neurons, 640 images, each shown 6 to 10 times, 4,840
             presentations in all), or "201025" (89 neurons, 1,200 images) or "210225" (55 neurons, 1,200 images), which
             are means over repetitions.
@@ -51,7 +52,7 @@ def macaque_v4(root: str | Path | None = None, session: str = REPEATED) -> DataA
     """
     files, pictures = _session(root, session)
     ids = np.array(_names(pictures))
-    raw = next((f for f in files if f.name.startswith("responses_raw_")), None)
+    raw = next((f for f in files if "raw" in f.name or "raw" in f.parent.name), None)
     values: NDArray[np.float64] = read_npy(raw or files[0])
     if values.ndim not in (2, 3) or values.shape[1] != len(ids):
         raise VentralError(
