@@ -128,7 +128,6 @@ def flops() -> None:
     theirs = analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
     check("fvcore counts as many multiply-adds", abs(2 * theirs / mine - 1) < 0.1, f"{theirs / 1e6 / len(x):.0f} M")
     told = summary(vs.Unrolled(net), input_data=x, verbose=0)
-    check("torchinfo counts the parameters", told.total_params == sum(p.numel() for p in net.parameters()))
     off = abs(2 * told.total_mult_adds / mine - 1)
     check("torchinfo counts as many multiply-adds", off < 0.1, f"{told.total_mult_adds / 1e6 / len(x):.0f} M")
 
