@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from ventralstream.network import Network
 from ventralstream.presentation import Presentation
@@ -95,10 +96,22 @@ def _run(
             look(execution.tensors())
 
 
+class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up operations by torch's formulas. (FlopCounterMode hangs hooks on modules, and nothing is stacked then.)"""
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func._overloadpacket in flop_registry:
+            self.total += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=result)
+        return result
+
+
 def _flops(network: Network, request: Request, batch: int) -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with _Flops() as counter, torch.no_grad():  # type: ignore[no-untyped-call]
         _run(network, request, batch)
-    return int(counter.get_total_flops())
+    return int(counter.total)
 
 
 def _peak_bytes(network: Network, request: Request, batch: int) -> int:

@@ -22,6 +22,7 @@ from ventralstream.errors import VentralError, unknown
 
 P = ParamSpec("P")
 R = TypeVar("R")
+INT64_MAX = 2**63 - 1
 _LONGEST = 80  # characters of a value that a message shows
 
 
@@ -38,7 +39,7 @@ class Within:
         return self.at_least <= value <= self.at_most and self.above < value < self.below
 
     def __str__(self) -> str:
-        if math.isfinite(self.at_least) and math.isfinite(self.at_most):
+        if math.isfinite(self.at_least) and math.isfinite(self.at_most) and self.at_most != INT64_MAX:
             return f" from {_short(self.at_least)} to {_short(self.at_most)}"
         words = (
             ("of at least", self.at_least),
@@ -46,11 +47,15 @@ class Within:
             ("below", self.below),
             ("of at most", self.at_most),
         )
-        told = [f"{word} {_short(bound)}" for word, bound in words if math.isfinite(bound)]
+        told = [
+            f"{word} {_short(bound)}"
+            for word, bound in words
+            if math.isfinite(bound) and bound not in (-INT64_MAX - 1, INT64_MAX)
+        ]
         return f" {' and '.join(told)}" if told else ""
 
 
-INT64, LARGE = Within(-(2**63), 2**63 - 1), 1e6
+INT64, LARGE = Within(-(2**63), INT64_MAX), 1e6
 
 Count = Annotated[int, Within(1, 2**31 - 1)]
 """A whole number of things, at least one."""

@@ -60,7 +60,7 @@ def test_list(capsys, monkeypatch) -> None:
         (["show", "rgc_shalow"], "did you mean 'rgc_shallow'"),
         (["show", "rgc_shallow", "--steps", "0"], "steps is 0"),
         (["list", "rgc_shalow"], "did you mean 'rgc_shallow'"),
-        (["train", "--config", "nowhere.yaml"], "no config file 'nowhere.yaml'"),
+        (["train", "--config", "nowhere.yaml"], "the config file 'nowhere.yaml' is not there"),
     ],
 )
 def test_bad_input_is_one_sentence(capsys, monkeypatch, arguments, expected) -> None:

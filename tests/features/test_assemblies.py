@@ -193,7 +193,7 @@ def test_a_model_in_training_is_left_so(net, images):
         ({"stimulus_id": None}, "images given as tensors need their stimulus_id"),
         ({"stimulus_id": ["a"] * 9}, "9 images need as many different stimulus ids; got 1"),
         ({"record_steps": [7]}, "step 7, which does not exist"),
-        ({"record_steps": []}, "names no step"),
+        ({"record_steps": []}, "at least one step"),
         ({"reduce": "flat"}, "unknown reduce 'flat'"),
         ({"pca": 2}, "pca needs fit_on"),
         ({"fit_on": ["s1"]}, "there is no pca"),
