@@ -106,7 +106,7 @@ def test_every_cell_is_listed_and_made_by_name() -> None:
         ("intersectionrnn_shallow", 32.51), ("ugrnn_shallow", 18.36), ("rgc_shallow", 23.96),
     ],
 )  # fmt: skip
-def test_parameters_of_paper_a(name: str, millions: float) -> None:
+def test_parameters_of_the_shallow_convrnns(name: str, millions: float) -> None:
     assert round(count_parameters(vs.model_spec(name)) / 1e6, 2) == millions
 
 
@@ -114,7 +114,7 @@ def test_parameters_of_paper_a(name: str, millions: float) -> None:
     ("name", "count"),
     [("cornet_z", 2071656), ("cornet_r", 5208936), ("cornet_rt", 5208936), ("cornet_s", 53416616)],
 )
-def test_parameters_of_paper_b(name: str, count: int) -> None:
+def test_parameters_of_the_cornets(name: str, count: int) -> None:
     assert count_parameters(vs.model_spec(name)) == count
 
 

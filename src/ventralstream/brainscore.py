@@ -44,7 +44,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 CLASSIFIER_C = 1e-3
-"""Inverse strength of the penalty of the classifier of probabilities (papers.md B.5)."""
+"""Inverse strength of the penalty of the classifier of probabilities (docs/papers.md B.5)."""
 
 IMAGENET_CLASSES = 1000
 
@@ -159,7 +159,7 @@ class VentralBrainModel(BrainModel):
             task: `BrainModel.Task`'s "label", "probabilities" or "passive".
             fitting_stimuli: For "label" the labels to choose among, or "imagenet"; for "probabilities" a `StimulusSet`
                 with `image_label`, which a softmax classifier is fitted to on what the readout area reads at the last
-                step (standardised features, C = 1e-3; papers.md B.5).
+                step (standardised features, C = 1e-3; docs/papers.md B.5).
             aggregation: Of the probabilities of the network's classes that have the same label.
             number_of_trials: Ignored: all trials of a network are alike.
             require_variance: As in `look_at`.

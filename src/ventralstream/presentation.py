@@ -50,8 +50,8 @@ class Segment(Spec):
         shows: "image", "mask", "movie" or "blank".
         steps: How long; None is for ever (only in the last segment).
         value: The blank's value in every channel.
-        space: Whether the blank's value is meant after the normalisation of images ("normalised": the ConvRNNs of
-            paper A show 0.5 there, which is not mid-grey) or before it ("pixels", 0 to 1).
+        space: Whether the blank's value is meant after the normalisation of images ("normalised": the published
+            ConvRNNs show 0.5 there, which is not mid-grey) or before it ("pixels", 0 to 1).
     """
 
     shows: Shown
@@ -137,7 +137,7 @@ def Flash(
 ) -> Presentation:
     """The image for `on` steps, after `before` steps of blank, then the blank for ever.
 
-    The default blank is that of the published ConvRNNs (paper A; 0.5 after normalisation).
+    The default blank is that of the published ConvRNNs (0.5 after normalisation; docs/papers.md A.1).
     """
     empty = Segment("blank", value=blank, space=space)
     lead = (empty.replace(steps=before),) if before else ()
@@ -163,7 +163,7 @@ def Masked(
 
 
 def Neural() -> Presentation:
-    """As in recordings: the image for 100 ms, then the blank, 26 steps in all (paper A; papers.md A.1)."""
+    """As in recordings: the image for 100 ms, then the blank, 26 steps in all (Nayebi et al.; docs/papers.md A.1)."""
     return Flash(on=10).replace(steps=26)
 
 

@@ -1,4 +1,4 @@
-"""Readouts: from logits over time to one decision (paper A's later work, section on decoders; papers.md A.7)."""
+"""Readouts: from logits over time to one decision (the decoders of Nayebi et al. 2022; docs/papers.md A.7)."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class _Windowed(Readout):
 @tagged("last")
 @dataclass(frozen=True)
 class Last(Readout):
-    """The logits of the last step: the default of papers A and B.
+    """The logits of the last step: the default of the ConvRNNs and of the CORnets (docs/papers.md A.6, B.2).
 
     Attributes:
         form: "logits" as they are; "probabilities", their softmax; "linear", divided by their sum (both among the
-            decoders of paper A's code).
+            decoders in the code of Nayebi et al. 2022).
     """
 
     form: Literal["logits", "probabilities", "linear"] = "logits"
@@ -83,7 +83,7 @@ class PerStep(_Windowed):
 @tagged("mean")
 @dataclass(frozen=True)
 class Mean(_Windowed):
-    """The mean of the logits over the steps from `start` on (our choice among the averages of papers.md A.5)."""
+    """The mean of the logits over the steps from `start` on (our choice of an average; docs/papers.md A.7)."""
 
     def choose(self, logits: Tensor) -> Tensor:
         return Last().choose(logits)

@@ -157,16 +157,17 @@ class Connection(Spec):
         target: Name of an area.
         kind: "feedforward", "skip", "lateral" (an area to itself) or "feedback".
         delay: Steps between the source's output and its arrival; 0 reads the source's output of the same step.
-        layers: A transition applied to what is sent (paper C's transition functions).
-        residual: Adds what is sent to the transition's result (paper C's "+I").
+        layers: A transition applied to what is sent (the transition functions of Liao and Poggio 2016).
+        residual: Adds what is sent to the transition's result (the "+I" of Liao and Poggio).
         per_step: n > 0 gives the layers weights of their own at each of the first n steps at which something arrives,
-            the last ones beyond (paper C's time-variant networks); 0 has one set for all.
-        shared: Connections with the same name here share the weights of their convolutions, one by one (paper C's
-            sharing across states); "" shares with none.
+            the last ones beyond (the time-variant networks of Liao and Poggio); 0 has one set for all.
+        shared: Connections with the same name here share the weights of their convolutions, one by one
+            (sharing across states, Liao and Poggio); "" shares with none.
         arrives: The target's active steps (start, stop) in which it arrives, counted from its first one. (0, 1) is
-            only in the first (CORnet-S; paper C's homogeneous input), (1, None) never in the first (CORnet-R).
+            only in the first (CORnet-S; the homogeneous input of Liao and Poggio), (1, None) never in the first
+            (CORnet-R).
         resize: How a map of another size is brought to the target's input size: "bilinear" with aligned corners
-            (TensorFlow 1's, paper A), "bilinear_half" (pixel centres aligned, as torch's default) or "nearest".
+            (TensorFlow 1's: the ConvRNNs), "bilinear_half" (pixel centres aligned, as torch's default) or "nearest".
     """
 
     source: str
@@ -217,7 +218,7 @@ class NetworkSpec(Spec):
         presentation: What is shown by default.
         readout: The default readout.
         before_start: What an area reads where its source has no output yet: "zeros" pass through the operation
-            (paper A), "silent" contributes nothing (paper B).
+            (Nayebi et al. 2018), "silent" contributes nothing (Kubilius, Schrimpf et al. 2019).
         dt_ms: Milliseconds per step.
         init: How weights start; see `ventralstream.layers.init`.
         mean, std: Normalisation of images in [0, 1], per channel, done before the network.

@@ -107,9 +107,10 @@ def _horizon(spec: NetworkSpec) -> int:
 def minimal_steps(spec: NetworkSpec) -> int:
     """The smallest number of steps at which every recurrent path has worked at least once on the image.
 
-    That is paper A's minimal unroll, "every parameter is used at least once", read so (our choice, which gives the 12
-    steps of its 11-area network without feedback): every cell has updated a state that the image drove, and every
-    feedback and lateral connection has carried a signal that the image drove, in time for the last step's logits.
+    That is the minimal unroll of Nayebi et al. 2018 (docs/papers.md A.1), "every parameter is used at least once", read
+    so (our choice, which gives the 12 steps of their 11-area network without feedback): every cell has updated a state
+    that the image drove, and every feedback and lateral connection has carried a signal that the image drove, in time
+    for the last step's logits.
     """
     driven = driven_steps(spec, 200)
     for steps in range(1, 200):

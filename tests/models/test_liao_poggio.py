@@ -1,4 +1,4 @@
-"""Paper C: tied ResNets are recurrent networks, in outputs and gradients."""
+"""Liao and Poggio 2016: tied ResNets are recurrent networks, in outputs and gradients."""
 
 from __future__ import annotations
 

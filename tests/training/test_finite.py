@@ -80,12 +80,12 @@ def test_every_batch_is_looked_at_on_a_device_one_later(loss):
     Watch(torch.device("cpu"), scaled=True).add(1, good, bad)  # the scaler skips such a batch
 
 
-def test_statistics_and_the_optimizers_state_are_looked_at():
+def test_statistics_and_the_optimisers_state_are_looked_at():
     fine, bad = torch.ones(2), torch.tensor([1.0, float("nan")])
     check_finite({"w": fine, "count": torch.tensor(3)}, {"state": {0: {"momentum": fine}}}, 1)
     with pytest.raises(VentralError, match=r"the network's 'norm.running_var' is not finite after batch 7"):
         check_finite({"w": fine, "norm.running_var": bad}, {}, 7)
-    with pytest.raises(VentralError, match="the optimizer's 'state/0/momentum' is not finite"):
+    with pytest.raises(VentralError, match="the optimiser's 'state/0/momentum' is not finite"):
         check_finite({"w": fine}, {"state": {0: {"momentum": bad}}}, 7)
 
 

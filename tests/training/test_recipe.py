@@ -55,7 +55,7 @@ def test_schedules():
     assert factors(batches=1, epochs=1, shape="onecycle") == [1.0]
 
 
-def test_optimizers_decay_weights_but_not_biases():
+def test_optimisers_decay_weights_but_not_biases():
     layer = torch.nn.Linear(3, 2)
     sgd = SGD(lr=0.2, weight_decay=0.01, momentum=0.5).build(layer.parameters())
     adam = AdamW(lr=0.1, weight_decay=0.02).build(layer.parameters())

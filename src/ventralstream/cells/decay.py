@@ -1,4 +1,4 @@
-"""Time decay (paper A; papers.md A.3): h' = tau h + x, one tau per area."""
+"""Time decay (Nayebi et al. 2018; docs/papers.md A.3): h' = tau h + x, one tau per area."""
 
 from __future__ import annotations
 

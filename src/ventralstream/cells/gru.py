@@ -1,4 +1,4 @@
-"""The convolutional GRU (paper A; papers.md A.3)."""
+"""The convolutional GRU (Nayebi et al. 2018; docs/papers.md A.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The intersection RNN (paper A; papers.md A.3): separate paths for time (state) and depth (output)."""
+"""The intersection RNN (Nayebi et al. 2018; docs/papers.md A.3): separate paths for time (state) and depth (output)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The convolutional LSTM with peepholes and layer normalisation (paper A; papers.md A.3)."""
+"""The convolutional LSTM with peepholes and layer normalisation (Nayebi et al. 2018; docs/papers.md A.3)."""
 
 from __future__ import annotations
 

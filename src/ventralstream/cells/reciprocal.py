@@ -1,4 +1,4 @@
-"""The Reciprocal Gated Cell (paper A; papers.md A.4) in its general form.
+"""The Reciprocal Gated Cell (Nayebi et al. 2018; docs/papers.md A.4) in its general form.
 
 The simple 2018 cell (`rgc_shallow`) and the searched "median" cell (`rgc_intermediate`) are settings of this class:
 see `ventralstream.models.convrnn`.

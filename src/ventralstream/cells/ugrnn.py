@@ -1,4 +1,4 @@
-"""The update-gate RNN (paper A; papers.md A.3)."""
+"""The update-gate RNN (Nayebi et al. 2018; docs/papers.md A.3)."""
 
 from __future__ import annotations
 

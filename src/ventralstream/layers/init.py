@@ -62,7 +62,7 @@ def _taking_a_generator(func: Any) -> Any:
 
 
 def variance_scaling_(weight: Tensor, scale: float = 1.0) -> None:
-    """TensorFlow's variance_scaling default: truncated normal with variance scale / fan_in (paper A)."""
+    """TensorFlow's variance_scaling default: truncated normal with variance scale / fan_in (the ConvRNNs)."""
     fan_in = weight[0].numel()
     std = math.sqrt(scale / fan_in) / _TRUNCATED_STD
     nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
@@ -73,10 +73,11 @@ def initialise(module: nn.Module, how: str) -> None:
 
     Args:
         module: The network or a part of it.
-        how: "torch" leaves torch's defaults (CORnet-R/-RT); "convrnn" is paper A's (variance scaling, the linear
-            layer normal with std 0.01, its bias 1); "cornet_s" normal with std sqrt(2 / (k k out)) (paper B);
-            "xavier" uniform (CORnet-Z); "he" normal by fan-in (paper C); "he_out" by fan-out (ResNets). Biases start
-            at 0 in all but "torch"; the linear layers of "cornet_s" and "he_out" start as torch's.
+        how: "torch" leaves torch's defaults (CORnet-R/-RT); "convrnn" is that of Nayebi et al. 2018 (variance scaling,
+            the linear layer normal with std 0.01, its bias 1); "cornet_s" normal with std sqrt(2 / (k k out))
+            (CORnet-S); "xavier" uniform (CORnet-Z); "he" normal by fan-in (Liao and Poggio 2016); "he_out" by fan-out
+            (ResNets). Biases start at 0 in all but "torch"; the linear layers of "cornet_s" and "he_out" start as
+            torch's.
     """
     if how == "torch":
         return

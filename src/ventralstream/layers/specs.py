@@ -105,9 +105,10 @@ class Conv(Layer):
         kernel: Side of the square kernel.
         stride: Stride.
         padding: "same" is TensorFlow's: as much as `ceil(size / stride)` outputs need, the odd pixel at the bottom
-            and right (the ConvRNNs of paper A). An integer pads both sides equally (CORnet). "valid" pads nothing.
+            and right (the ConvRNNs). An integer pads both sides equally (CORnet). "valid" pads nothing.
         bias: Whether a bias is added.
-        separable: Depthwise convolution followed by a pointwise one, one bias after both (paper A's searched cell).
+        separable: Depthwise convolution followed by a pointwise one, one bias after both (the searched cell of
+            Nayebi et al. 2018).
     """
 
     channels: Channels
@@ -133,7 +134,7 @@ class Conv(Layer):
 @register_layer("deconv")
 @dataclass(frozen=True)
 class Deconv(Layer):
-    """A transposed convolution that multiplies the map's size by `stride` (top-down paths of paper C)."""
+    """A transposed convolution that multiplies the map's size by `stride` (top-down paths, Liao and Poggio 2016)."""
 
     channels: Channels
     kernel: Side = 3
@@ -242,11 +243,11 @@ class Norm(Layer):
 
     Attributes:
         kind: "batch", "group", or "layer" (over channels and space together, gain and offset per channel, as
-            TensorFlow's contrib layer_norm of paper A).
+            TensorFlow's contrib layer_norm in the ConvRNNs).
         groups: Groups of "group".
         affine: Whether gain and offset are learned.
         per_step: 0 shares one normalisation over time; n > 0 has one for each of the area's first n active steps,
-            statistics and gains both (time-specific normalisation; papers B and C).
+            statistics and gains both (time-specific normalisation: CORnet-S; Liao and Poggio 2016).
         past_end: What a step beyond the last normalisation uses: "last" the last one, "error" refuses to unroll.
         eps: Added to the variance.
         zero_init: Starts the gain at 0 (the residual branch is silent at first; our choice where used).
@@ -281,7 +282,7 @@ class Norm(Layer):
         return StepNorm(self, shape[0])
 
 
-LAYER_NORM = Norm("layer", eps=1e-12)  # TensorFlow's, in the cells of paper A
+LAYER_NORM = Norm("layer", eps=1e-12)  # TensorFlow's, in the cells of the ConvRNNs
 
 
 @register_layer("dropout")
@@ -303,7 +304,7 @@ class AddInput(Layer):
     """Adds the area's own input of the same step, as it was before the drive's layers.
 
     Only among an area's output layers. The identity where the channels agree, else a 1x1 convolution without bias
-    (the residual blocks of paper A's 11-area networks).
+    (the residual blocks of the ConvRNNs of 11 areas).
     """
 
     reads_raw: ClassVar[bool] = True

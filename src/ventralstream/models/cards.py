@@ -15,8 +15,8 @@ from ventralstream.timing import first_steps
 
 FAMILIES = {
     "convrnn": "ConvRNNs (Nayebi et al. 2018, 2022)",
-    "cornet": "CORnets (Kubilius et al. 2019)",
-    "liao_poggio": "Recurrent ResNets and fully recurrent networks (Liao & Poggio 2016)",
+    "cornet": "CORnets (Kubilius, Schrimpf et al. 2019)",
+    "liao_poggio": "Recurrent ResNets and fully recurrent networks (Liao and Poggio 2016)",
     "feedforward": "Feedforward controls",
     "user": "Others",
 }

@@ -1,7 +1,7 @@
-"""The ConvRNNs of paper A (papers.md A.2-A.4, A.7): networks of 6 ("shallow") and 11 ("intermediate") areas.
+"""The ConvRNNs of Nayebi et al. 2018 and 2022: networks of 6 ("shallow") and 11 ("intermediate") areas.
 
 Every connection takes one step of 10 ms. As in the published code, an area without another cell has an untrained time
-decay, which is 0.
+decay, which is 0. The facts stand in docs/papers.md A.1-A.4 and A.7.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def everywhere(cell: CellSpec, areas: Sequence[str] = CELL_AREAS) -> dict[str, C
 
 
 def minimal(spec: NetworkSpec) -> NetworkSpec:
-    """The minimal-unroll control: the same network for as few steps as use every recurrent path (paper A)."""
+    """The minimal-unroll control: the same network for as few steps as use every recurrent path (docs/papers.md A.1)."""
     return spec.replace(steps=minimal_steps(spec))
 
 
@@ -233,7 +233,7 @@ def _variant_of(cell: str, on: int | None, readout: Readout | None, num_classes:
     return spec if readout is None else spec.replace(readout=readout)
 
 
-# Accuracies on ImageNet (top 1, top 5, in percent) as the authors of the published weights give them; papers.md A.2.
+# Accuracies on ImageNet (top 1, top 5, in percent) as the authors of the published weights give them (docs/papers.md A.2).
 _SHALLOW_ACCURACY = {
     "timedecay": (50.06, 72.97),
     "simplernn": (61.11, 83.15),
@@ -289,7 +289,7 @@ def _register_all() -> None:
         _register(
             f"{cell}_shallow",
             partial(_shallow_of, cell),
-            f"Six areas, {title} in conv3 to conv5 (paper A).",
+            f"Six areas, {title} in conv3 to conv5 (Nayebi et al. 2018).",
             _SHALLOW_ACCURACY[cell],
             _SHALLOW_SITES,
         )
@@ -298,13 +298,13 @@ def _register_all() -> None:
         _register(
             f"{cell}_intermediate",
             partial(_intermediate_of, cell),
-            f"Eleven areas, {title} in conv4 to conv10{extra} (paper A).",
+            f"Eleven areas, {title} in conv4 to conv10{extra} (Nayebi et al. 2018).",
             _INTERMEDIATE_ACCURACY[cell],
             _INTERMEDIATE_SITES,
         )
     for name, (cell, on, readout, top1, top5) in _VARIANTS.items():
         told = [f"{on} steps with the image on" if on else "", f"readout '{readout.tag}'" if readout else ""]
-        summary = f"{cell}_intermediate with {' and '.join(t for t in told if t)} (paper A)."
+        summary = f"{cell}_intermediate with {' and '.join(t for t in told if t)} (Nayebi et al. 2022)."
         _register(name, partial(_variant_of, cell, on, readout), summary, (top1, top5), _INTERMEDIATE_SITES)
 
 
@@ -313,11 +313,11 @@ _register_all()
 
 @register_model("convrnn")
 def rgc_shallow_minimal(num_classes: Channels = 1000) -> NetworkSpec:
-    """rgc_shallow for the fewest steps that use every recurrent path (paper A's minimal-unroll control)."""
+    """rgc_shallow for the fewest steps that use every recurrent path (minimal unroll, Nayebi et al. 2018)."""
     return minimal(_shallow_of("rgc", num_classes))
 
 
 @register_model("convrnn")
 def rgc_intermediate_minimal(num_classes: Channels = 1000) -> NetworkSpec:
-    """rgc_intermediate for the fewest steps that use every recurrent path (paper A's minimal-unroll control)."""
+    """rgc_intermediate for the fewest steps that use every recurrent path (minimal unroll, Nayebi et al. 2018)."""
     return minimal(_intermediate_of("rgc", num_classes))

@@ -39,7 +39,7 @@ def shallow_small(
         ),
         Area("decoder", (GlobalPool(), Linear(num_classes))),
     ]
-    gray = input_shape[0] == 1
+    grey = input_shape[0] == 1
     return NetworkSpec(
         "shallow_small",
         tuple(areas),
@@ -49,8 +49,8 @@ def shallow_small(
         steps=steps,
         presentation=Constant(),
         init="convrnn",
-        mean=(0.5,) if gray else CIFAR_MEAN,
-        std=(0.5,) if gray else CIFAR_STD,
+        mean=(0.5,) if grey else CIFAR_MEAN,
+        std=(0.5,) if grey else CIFAR_STD,
     )
 
 

@@ -1,4 +1,4 @@
-"""CORnet-Z, -R, -RT and -S (paper B; papers.md B.1)."""
+"""CORnet-Z, -R, -RT and -S (Kubilius, Schrimpf et al. 2019; docs/papers.md B.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AREAS = ("V1", "V2", "V4", "IT")
 CHANNELS = (64, 128, 256, 512)
 RECURRENT_STEPS = 5
 
-_SOURCE = "Kubilius et al. 2019 (arXiv 1909.06161), dicarlolab/CORnet"
+_SOURCE = "Kubilius, Schrimpf et al. 2019 (arXiv 1909.06161), dicarlolab/CORnet"
 _PAGE = "https://github.com/dicarlolab/CORnet"
 _SITES = {area: area for area in AREAS}
 

@@ -91,14 +91,14 @@ def scaled(channels: tuple[int, ...], width: float) -> tuple[int, ...]:
 
 @register_model("feedforward")
 def ff_shallow(num_classes: Channels = 1000, width: Width = 1.0) -> NetworkSpec:
-    """Six areas without cells, ELU after each convolution (paper A's feedforward control)."""
+    """Six areas without cells, ELU after each convolution (the feedforward control of Nayebi et al. 2018)."""
     spec = shallow({}, num_classes, scaled(SHALLOW_CHANNELS, width), activated=True, memory=None)
     return spec.replace(steps=FEEDFORWARD_STEPS, presentation=Constant())
 
 
 @register_model("feedforward")
 def ff_intermediate(num_classes: Channels = 1000, width: Width = 1.0) -> NetworkSpec:
-    """Eleven areas of residual blocks without cells (paper A's feedforward control)."""
+    """Eleven areas of residual blocks without cells (the feedforward control of Nayebi et al. 2018)."""
     spec = intermediate({}, num_classes, scaled(INTERMEDIATE_CHANNELS, width), memory=None)
     return spec.replace(steps=len(spec.areas), presentation=Constant())
 

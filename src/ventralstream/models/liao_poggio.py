@@ -1,4 +1,4 @@
-"""Networks of paper C (Liao & Poggio 2016; papers.md C), for CIFAR's images.
+"""The networks of Liao and Poggio 2016 (docs/papers.md C.1-C.3), for CIFAR's images.
 
 States are areas without cells: what a state keeps comes through a lateral connection. A transition is normalisation,
 ReLU, convolution, twice; its normalisations are time-specific and have no gains. Widths, numbers of steps and which
@@ -54,7 +54,7 @@ def recurrent(
     share_states: bool = False,
     name: str = "recurrent",
 ) -> NetworkSpec:
-    """A network of states that reach each other as a matrix says (papers.md C.2).
+    """A network of states that reach each other as a matrix says (docs/papers.md C.2).
 
     State i has maps of 1 / 2^i of the image. All transitions take one step; a state exists from the first step at which
     something can reach it. The post-net reads the last state.
@@ -176,7 +176,7 @@ def resnet(
     norms: Literal["time_specific", "shared"] = "time_specific",
     name: str = "resnet",
 ) -> NetworkSpec:
-    """A ResNet of stages as states that are applied to themselves, one after another (papers.md C.1).
+    """A ResNet of stages as states that are applied to themselves, one after another (docs/papers.md C.1).
 
     Args:
         widths: Channels of the stages; each halves the map.

@@ -1,4 +1,4 @@
-"""Weights of the published ConvRNNs: TensorFlow's names and layouts (papers.md A.2-A.4, A.7).
+"""Weights of the published ConvRNNs: TensorFlow's names and layouts (docs/papers.md A.2-A.4, A.7).
 
 Convolution kernels are [height, width, in, out] there, depthwise ones [height, width, in, 1], dense ones [in, out],
 peepholes [height, width, channels]. A convolution of [input, state] is one kernel there and two here.
@@ -45,7 +45,7 @@ def load_convrnn(network: Network, variables: Mapping[str, Any]) -> None:
 
     Raises:
         VentralError: if a variable is missing, left over or misshapen (they are listed; nothing is loaded then), or
-            the network is not one of paper A's.
+            the network is not one of the published ConvRNNs.
     """
     source = f"the checkpoint of '{network.spec.name}'"
     if not isinstance(variables, Mapping) or not all(isinstance(name, str) for name in variables):

@@ -1,4 +1,4 @@
-"""Weights of the published CORnets: the names of their state dicts (papers.md B.1)."""
+"""Weights of the published CORnets: the names of their state dicts (docs/papers.md B.1)."""
 
 from __future__ import annotations
 

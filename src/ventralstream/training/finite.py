@@ -55,8 +55,8 @@ class Watch:
 
 
 def check_finite(network: Mapping[str, Any], optimizer: Mapping[str, Any], batch: int) -> None:
-    """Raises VentralError if weights, statistics of normalisations or the optimizer's state are not finite."""
-    for what, tensors in (("the network's", network), ("the optimizer's", _named(optimizer))):
+    """Raises VentralError if weights, statistics of normalisations or the optimiser's state are not finite."""
+    for what, tensors in (("the network's", network), ("the optimiser's", _named(optimizer))):
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise VentralError(f"{what} '{name}' is not finite after batch {batch}: {_REMEDY}")

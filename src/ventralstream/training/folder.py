@@ -64,7 +64,7 @@ class Checkpoint:
         fingerprints: Of the images to train and to validate on.
         place: Where it was trained last.
         network: The network's tensors.
-        optimizer: The optimizer's state; None at the beginning.
+        optimizer: The optimiser's state; None at the beginning.
         scaler: That of the loss's scaler, with precision "16".
         loader: Where the loader stood.
         seen: Sum of losses, right answers and images of the epoch so far.

@@ -18,7 +18,7 @@ Processes = Annotated[int, Within(1, 4096)]
 
 @dataclass(frozen=True)
 class Optimizer(Spec):
-    """Base of the optimizers' options.
+    """Base of the optimisers' options.
 
     Attributes:
         lr: The highest learning rate; the schedule multiplies it.
@@ -29,7 +29,7 @@ class Optimizer(Spec):
     weight_decay: Amount
 
     def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """Makes the optimizer of some parameters."""
+        """Makes the optimiser of some parameters."""
         matrices: list[torch.nn.Parameter] = []
         vectors: list[torch.nn.Parameter] = []
         for p in parameters:
@@ -79,7 +79,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {cls.tag: cls for cls in (SGD, AdamW)}
 @tagged("schedule")
 @dataclass(frozen=True)
 class Schedule(Spec):
-    """The learning rate over the run, as a factor of the optimizer's.
+    """The learning rate over the run, as a factor of the optimiser's.
 
     Attributes:
         shape: "constant"; "step" (multiplied by `drop` every `drop_every` epochs); "cosine" (half a period,

@@ -34,7 +34,7 @@ def test_a_bin_without_a_step_is_named():
 
 
 def test_long_steps_stand_for_the_bins_nearest_to_their_start():
-    cornet = steps([(100, 200), (200, 300)])  # papers.md B.6: IT of CORnet-S
+    cornet = steps([(100, 200), (200, 300)])  # docs/papers.md B.6: IT of CORnet-S
     aligned = align_time(cornet, steps([(70, 80), (140, 150), (150, 160), (160, 170), (240, 250)]), "nearest")
     assert aligned.values[0, 0].tolist() == [0, 0, 0, 1, 1]
 

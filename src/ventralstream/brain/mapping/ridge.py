@@ -17,7 +17,7 @@ from ventralstream.brain.mapping.linear import Mapping
 from ventralstream.errors import VentralError
 
 ALPHAS = tuple(sorted({float(a) for a in (*np.geomspace(1e-9, 1e5, 15), *(5 * np.geomspace(1e-4, 1e4, 9)))}))
-"""The penalties of Nayebi's own fits (docs/papers.md A.8)."""
+"""The penalties in the fits of Nayebi's own code (docs/papers.md A.8)."""
 
 
 @dataclass(frozen=True)
