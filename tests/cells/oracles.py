@@ -1,4 +1,6 @@
-"""The cells' equations as the papers print them, in plain torch: nothing of the library's cells and layers is used.
+"""The equations of the cells (A.3 and the like: sections of docs/papers.md) in plain torch.
+
+Nothing of the library's cells and layers is used.
 
 Each oracle is one step: (options, parameters, x, raw, feedback, state, step, training) to (output, new state). `x` is
 what the drive's layers give, `raw` the area's own input, `feedback` what other areas send, None if nothing arrives.

@@ -151,7 +151,7 @@ def label(spec: CellSpec) -> str:
 
 
 def test_options_that_say_how_a_cell_starts() -> None:
-    """A.3: the biases of a GRU's gates start at 1; tau starts where it is told, and is learned or not."""
+    """docs/papers.md A.3: the biases of a GRU's gates start at 1; tau starts where told, is learned or not."""
     cell = create_cell("gru").build((4, 5, 6), (4, 5, 6), 0)
     with torch.no_grad():
         cell.from_input.conv.bias.zero_()

@@ -127,7 +127,7 @@ class CORnetSCell(Cell):
 @register_cell("cornet_s")
 @dataclass(frozen=True)
 class CORnetS(CellSpec):
-    """The cell of CORnet-S and of its circuit variants (figure 4 of Kubilius, Schrimpf et al. 2019; docs/papers.md B.7).
+    """The cell of CORnet-S and of its circuit variants (figure 4 of Kubilius et al. 2019; docs/papers.md B.7).
 
     Attributes:
         times: Steps with a normalisation of their own (later steps use the last one).

@@ -140,7 +140,7 @@ def everywhere(cell: CellSpec, areas: Sequence[str] = CELL_AREAS) -> dict[str, C
 
 
 def minimal(spec: NetworkSpec) -> NetworkSpec:
-    """The minimal-unroll control: the same network for as few steps as use every recurrent path (docs/papers.md A.1)."""
+    """The minimal unroll: the same network for the fewest steps that use every recurrent path (docs/papers.md A.1)."""
     return spec.replace(steps=minimal_steps(spec))
 
 
@@ -233,7 +233,7 @@ def _variant_of(cell: str, on: int | None, readout: Readout | None, num_classes:
     return spec if readout is None else spec.replace(readout=readout)
 
 
-# Accuracies on ImageNet (top 1, top 5, in percent) as the authors of the published weights give them (docs/papers.md A.2).
+# ImageNet accuracies (top 1, top 5, in percent) as the authors of the published weights give them (docs/papers.md A.2).
 _SHALLOW_ACCURACY = {
     "timedecay": (50.06, 72.97),
     "simplernn": (61.11, 83.15),
