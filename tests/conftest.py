@@ -1,11 +1,16 @@
+import os
 import sys
 from pathlib import Path
+
+# Tests run in parallel processes. Threads of each that wait for one another cost far more than they bring; the
+# libraries read this as they are imported, in the processes that tests start too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the files that several tests use: naive.py, originals.py, ...
-torch.set_num_threads(1)  # tests run in parallel processes
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
