@@ -64,5 +64,6 @@ def explain(error: ModuleNotFoundError, module: str) -> MissingExtra | ModuleNot
 
 
 def _missing(packages: list[str], extra: str) -> MissingExtra:
+    some = ", ".join(packages) if len(packages) <= 4 else f"{', '.join(packages[:3])} and {len(packages) - 3} others"
     verb = "is" if len(packages) == 1 else "are"
-    return MissingExtra(f"{', '.join(packages)} {verb} not installed; pip install 'ventralstream[{extra}]'")
+    return MissingExtra(f"{some} {verb} not installed; pip install 'ventralstream[{extra}]'")
