@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ventralstream.layers import shortcuts
@@ -34,7 +35,8 @@ class Sequence(nn.Module):
     def forward(self, x: Tensor, step: int = 0, raw: Tensor | None = None) -> Tensor:
         """Applies the layers; `step` counts the area's active steps, `raw` is the area's own input."""
         # whether x is this sequence's own and nobody looks, so that an activation may overwrite it: less memory to keep
-        own, overwrite = False, shortcuts.allowed()
+        # (compiled code sees to that itself, and cannot ask what is a view: the graph would break there)
+        own, overwrite = False, shortcuts.allowed() and not torch.compiler.is_compiling()
         for spec, layer in zip(self.specs, self.layers, strict=True):
             write = overwriting(layer) if own and not x._is_view() else None
             if write is not None:
