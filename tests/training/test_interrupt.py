@@ -23,6 +23,14 @@ from ventralstream.training.run import resume, train
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_counts():
+    """A process begun in the background of a shell ignores Ctrl-C, and so would the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def place():
     """No checkpoint but where one is made for a reason."""
