@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -134,3 +136,11 @@ def test_same_padding_shapes_are_tensorflows() -> None:
         (64, 56, 56), (128, 28, 28), (256, 14, 14), (256, 7, 7), (512, 4, 4),
     ]  # fmt: skip
     assert Pool().output_shape((3, 7, 7)) == (3, 4, 4)
+
+
+def test_a_spec_is_read_where_nothing_else_was_imported(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(vs.model_spec("cornet_s", num_classes=10).to_text())
+    code = f"import ventralstream as vs; print(vs.spec_from_json(open({str(path)!r}).read()).name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "cornet_s\n", done.stderr

@@ -8,6 +8,7 @@ not a traceback deep inside torch.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import typing
 from collections.abc import Callable, Mapping
@@ -34,10 +35,16 @@ def tagged(tag: str) -> Callable[[S], S]:
     return register
 
 
+# rooms whose import registers specs that may stand in a network's; importing them here would turn imports around
+_REGISTERING = ("ventralstream.spec", "ventralstream.cells")
+
+
 def spec_class(tag: str) -> type[Spec]:
     """The spec class registered under a tag."""
     if not isinstance(tag, str):
         raise VentralError(f"the type of a spec is {shown(tag)}; expected a name")
+    for room in _REGISTERING if tag not in _TAGS else ():
+        importlib.import_module(room)
     if tag not in _TAGS:
         raise unknown("spec type", shown(tag).strip("'"), _TAGS)
     return _TAGS[tag]
