@@ -125,6 +125,7 @@ def test_a_module_in_place_of_a_layer(op: str, module: type[nn.Module], in_train
     layers[0] = nn.Sequential(layers[0], module())
     assert calls(net.train(), op) == in_training
     assert calls(net.eval(), op) == in_evaluation
+    torch.manual_seed(0)  # six channels are dropped alike twice in one of 64 seeds
     x = torch.randn(2, 2, 8, 8)
     net.train(module not in (Twice, TwiceSaid, nn.Tanh))
     first, second = net(x, 2, readout=vs.PerStep(0)).logits.unbind(1)
