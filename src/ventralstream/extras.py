@@ -53,14 +53,19 @@ def require(extra: str, *packages: str) -> None:
         raise _missing(absent, extra)
 
 
-def explain(error: ModuleNotFoundError, module: str) -> MissingExtra | ModuleNotFoundError:
-    """What to raise where importing `module` failed: one sentence if what is absent is a package of an extra."""
+def explain(error: ImportError, module: str) -> ImportError:
+    """What to raise where importing `module` failed: one sentence if what is absent is a package of an extra.
+
+    Where one room imports another, the extra is that of the room that the user asked for: the last one to explain.
+    """
     package = (error.name or "").split(".")[0]
     room = next((extra for room, extra in ROOMS.items() if module == room or module.startswith(room + ".")), "")
     holders = [extra for extra, packages in EXTRAS.items() if package in packages]
     if not holders:
         return error
-    return _missing([package], room if room in holders else holders[0])
+    explained = _missing([package], room if room in holders else holders[0])
+    explained.name = package
+    return explained
 
 
 def _missing(packages: list[str], extra: str) -> MissingExtra:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ventralstream.extras import explain
+from ventralstream.extras import MissingExtra, explain
 
 
 def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
@@ -30,7 +30,7 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]],
             module = importlib.import_module(home)
             if original is not None and not hasattr(module, original):
                 importlib.import_module(f"{home}.{original}")
-        except ModuleNotFoundError as error:
+        except (ModuleNotFoundError, MissingExtra) as error:
             raise explain(error, home) from None
         value = module if original is None else getattr(module, original)
         setattr(sys.modules[package], name, value)  # found without this function from now on

@@ -8,6 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ventralstream.data import folder as folder_module
+from ventralstream.data.augment import Augment
 from ventralstream.data.folder import Preprocessing, read_batches
 from ventralstream.data.loader import Loader
 from ventralstream.data.pixels import generator, normalise
@@ -19,7 +20,7 @@ def in_memory(count=22):
     """Images of random pixels; the label is the row."""
     info = SetInfo("toy", tuple(map(str, range(count))), Preprocessing(8, resize="squash"))
     images = torch.randint(1, 256, (count, 3, 8, 8), generator=generator(0)).to(torch.uint8)
-    return MemorySet(info, images, torch.arange(count), padding=2, flip=True)
+    return MemorySet(info, images, torch.arange(count), Augment(crop=2, flip="random"))
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_an_epoch_is_a_function_of_seed_and_epoch():
 def test_augmentation_differs_between_epochs_and_batches():
     """With images that are all alike, whatever differs is the augmentation."""
     data = in_memory()
-    alike = MemorySet(data.info, data.images[:1].expand(22, -1, -1, -1), data.labels, padding=2, flip=True)
+    alike = MemorySet(data.info, data.images[:1].expand(22, -1, -1, -1), data.labels, data.augment)
     loader = Loader(alike, 11, train=True)
     (a, _), (b, _) = collect(loader, epoch=0)
     (c, _), _ = collect(loader, epoch=1)

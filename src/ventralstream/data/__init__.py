@@ -1,29 +1,28 @@
 """Images: labelled sets to train on, folders to extract features from, and a task that needs no download."""
 
-from ventralstream.data.folder import Batch, Preprocessing, Skipped, read_batches
-from ventralstream.data.image_file import open_image
-from ventralstream.data.listing import Fingerprint, Listing, fingerprint, list_folder, list_images
-from ventralstream.data.loader import Loader
-from ventralstream.data.scenes import Scenes, compose_scenes
-from ventralstream.data.sets import SETS, FolderSet, MemorySet, SetInfo, load_set
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "SETS",
-    "Batch",
-    "Fingerprint",
-    "FolderSet",
-    "Listing",
-    "Loader",
-    "MemorySet",
-    "Preprocessing",
-    "Scenes",
-    "SetInfo",
-    "Skipped",
-    "compose_scenes",
-    "fingerprint",
-    "list_folder",
-    "list_images",
-    "load_set",
-    "open_image",
-    "read_batches",
-]
+if TYPE_CHECKING:
+    from ventralstream.data.augment import Augment as Augment
+    from ventralstream.data.folder import Batch as Batch
+    from ventralstream.data.folder import Preprocessing as Preprocessing
+    from ventralstream.data.folder import Skipped as Skipped
+    from ventralstream.data.folder import read_batches as read_batches
+    from ventralstream.data.image_file import open_image as open_image
+    from ventralstream.data.listing import Fingerprint as Fingerprint
+    from ventralstream.data.listing import Listing as Listing
+    from ventralstream.data.listing import fingerprint as fingerprint
+    from ventralstream.data.listing import list_folder as list_folder
+    from ventralstream.data.listing import list_images as list_images
+    from ventralstream.data.loader import Loader as Loader
+    from ventralstream.data.scenes import Scenes as Scenes
+    from ventralstream.data.scenes import compose_scenes as compose_scenes
+    from ventralstream.data.sets import SETS as SETS
+    from ventralstream.data.sets import FolderSet as FolderSet
+    from ventralstream.data.sets import MemorySet as MemorySet
+    from ventralstream.data.sets import SetInfo as SetInfo
+    from ventralstream.data.sets import load_set as load_set
+else:  # names are imported when they are used: the command line reads recipes without torch
+    from ventralstream.lazy import attach
+
+    __getattr__, __dir__, __all__ = attach(__name__)

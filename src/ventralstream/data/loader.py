@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 
+from ventralstream.data.augment import Augment
 from ventralstream.data.folder import Preprocessing
 from ventralstream.data.pixels import generator
+from ventralstream.data.views import augmented, draw_views
 from ventralstream.errors import VentralError
+
+
+class Share(NamedTuple):
+    """The images of a batch.
+
+    Attributes:
+        rows: Which of the set, `[B]`, int64, on the CPU.
+        box: Of their views, `[B, 4]`; see `ventralstream.data.views`.
+    """
+
+    rows: Tensor
+    box: Tensor
 
 
 class Source(Protocol):
@@ -26,15 +40,16 @@ class Source(Protocol):
     def to(self, device: torch.device) -> Self:
         """The same set, with what it holds in memory on a device."""
 
-    def read(
-        self, batches: Sequence[tuple[int, Tensor]], key: tuple[int, int] | None, workers: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    @property
+    def augment(self) -> Augment:
+        """What training does to its images unless told otherwise."""
+
+    def read(self, batches: Sequence[Share], augment: Augment | None, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Reads batches of images.
 
         Args:
-            batches: Of each, its index in the epoch and the rows of the set in it.
-            key: (seed, epoch) of the augmentation, None for none. With the batch's index, or the image's row,
-                it determines everything that is drawn.
+            batches: Which images are in each.
+            augment: Of which the source does `area`; None for none.
             workers: Number of processes that read ahead, for a set on disk.
 
         Returns:
@@ -45,11 +60,10 @@ class Source(Protocol):
 class Loader:
     """The batches of one epoch: images float32 `[B, C, H, W]`, normalised, and labels int64 `[B]`.
 
-    The order of an epoch is a function of (seed, epoch) alone. Its augmentation is one of these and the
-    batch's index (set in memory) or the image's row (folder). Neither depends on the global random state, the
-    device or the number of workers, so an epoch that stopped after some batch goes on with the next as if
-    nothing had happened. `state_dict` counts a batch as done once it is handed out: take it when the batch
-    has been worked on.
+    The order of an epoch is a function of (seed, epoch) alone, and what an image goes through one of these and its
+    row. Neither depends on the global random state, the batch size, the device or the number of workers, so an epoch
+    that stopped after some batch goes on with the next as if nothing had happened. `state_dict` counts a batch as done
+    once it is handed out: take it when the batch has been worked on.
 
     Lightning saves and restores a training loader by itself, in mid-epoch too, and sets its epoch (through
     `sampler`); a loop of one's own calls `set_epoch`.
@@ -58,6 +72,7 @@ class Loader:
         data: The set, from `load_set`.
         batch_size: Images in a batch.
         train: Whether to shuffle, to augment, and to drop the last incomplete batch.
+        augment: What training does to the images; what is usual for the set (`data.augment`) if None.
         seed: Of order and augmentation, 0 or more.
         device: Where the batches are wanted; a set in memory moves there once, as a whole.
         workers: Number of processes that decode ahead, for a set on disk; 0 to decode in this one.
@@ -74,6 +89,7 @@ class Loader:
         batch_size: int,
         *,
         train: bool,
+        augment: Augment | None = None,
         seed: int = 0,
         device: torch.device | str = "cpu",
         workers: int = 0,
@@ -89,6 +105,9 @@ class Loader:
         self.data = data.to(self.device)
         self.batch_size = batch_size
         self.train = train
+        self.augment = (data.augment if augment is None else augment) if train else None
+        if self.augment is not None:
+            self.augment.check_size(data.preprocessing.size)
         self.seed = seed
         self.workers = workers
         self.epoch = 0
@@ -106,11 +125,20 @@ class Loader:
         # iterator first and sets the epoch afterwards.
         start, self._start = self._start, 0
         self._done = start
-        batches = list(enumerate(torch.split(self._order(), self.batch_size)))[start : len(self)]
-        key = (self.seed, self.epoch) if self.train else None
-        for images, labels in self.data.read(batches, key, self.workers):
+        preprocessing, augment = self.data.preprocessing, self.augment
+        order = self._order()
+        views = draw_views(augment or Augment(), order, (preprocessing.size,) * 2, self.seed, self.epoch)
+        places = [slice(i * self.batch_size, (i + 1) * self.batch_size) for i in range(start, len(self))]
+        shares = [Share(order[place], views.box[place]) for place in places]
+        here = views.to(self.device)
+        batches = self.data.read(shares, augment, self.workers)
+        for place, (images, labels) in zip(places, batches, strict=True):
             self._done += 1
-            yield self.data.preprocessing.normalise(images.to(self.device)), labels.to(self.device)
+            images = images.to(self.device)
+            if augment is not None:
+                colour = [round(255 * mean) for mean in preprocessing.mean]
+                images = augmented(images, augment, here[place], colour)
+            yield preprocessing.normalise(images), labels.to(self.device)
 
     def _order(self) -> Tensor:
         if not self.train:

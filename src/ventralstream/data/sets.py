@@ -13,13 +13,16 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import CIFAR10, CIFAR100
-from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as V
 
+from ventralstream.data.augment import Augment
 from ventralstream.data.folder import Preprocessing
 from ventralstream.data.image_file import open_image
 from ventralstream.data.listing import Fingerprint, fingerprint, is_hidden, list_folder, normal
-from ventralstream.data.pixels import generator, random_crop, random_flip, seed_of
+from ventralstream.data.loader import Share
+from ventralstream.data.pixels import generator
 from ventralstream.data.scenes import MEAN, STD, compose_scenes
+from ventralstream.data.views import part_of, resampled
 from ventralstream.data.workers import worker_init
 from ventralstream.data_root import data_root
 from ventralstream.errors import VentralError, printable, unknown
@@ -29,6 +32,7 @@ Split = Literal["train", "val"]
 
 SETS = ("cifar10", "cifar100", "folder", "scenes")
 _SPLITS = ("train", "val")
+_RESIZED_CROPS = Augment(area=0.08, flip="random")  # what is usual on ImageNet
 _SCENES = {"train": 10_000, "val": 2_000}  # how many are composed unless a subset is asked for
 _CIFAR = {
     "cifar10": (CIFAR10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -70,16 +74,14 @@ class MemorySet:
         info: What it is.
         images: `[N, C, H, W]`, uint8.
         labels: `[N]`, int64.
-        padding: Largest shift of the augmentation, in pixels.
-        flip: Whether the augmentation reflects images left to right.
+        augment: What training does to its images unless told otherwise.
         passed_over: "": there is nothing beside the images.
     """
 
     info: SetInfo
     images: Tensor
     labels: Tensor
-    padding: int
-    flip: bool
+    augment: Augment
     passed_over: ClassVar[str] = ""
 
     def __len__(self) -> int:
@@ -95,18 +97,16 @@ class MemorySet:
         """The same set on a device."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
-    def read(
-        self, batches: Sequence[tuple[int, Tensor]], key: tuple[int, int] | None, workers: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def read(self, batches: Sequence[Share], augment: Augment | None, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Reads batches of images as `ventralstream.data.loader.Source` says; workers have nothing to do."""
-        for index, rows in batches:
-            here = rows.to(self.labels.device)
-            images = self.images[here]
-            if key is not None:
-                rng = generator(*key, index)
-                images = random_crop(images, self.padding, rng)
-                images = random_flip(images, rng) if self.flip else images
-            yield images, self.labels[here]
+        sizes = [len(share.rows) for share in batches]
+        rows = torch.cat([torch.empty(0, dtype=torch.int64), *(share.rows for share in batches)])
+        rows = rows.to(self.labels.device)  # once: a copy for each batch would wait for the device
+        for share, here in zip(batches, torch.split(rows, sizes), strict=True):
+            images = self.images.index_select(0, here)
+            if augment is not None and augment.area < 1:
+                images = resampled(images, part_of((images.shape[2], images.shape[3]), augment, share.box))
+            yield images, self.labels.index_select(0, here)
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ class FolderSet:
         ids: The images' paths relative to it.
         labels: `[N]`, int64.
         passed_over: What lies in the folder and is no image of the set, in a sentence; "" if there is nothing.
+        augment: What training does to its images unless told otherwise.
     """
 
     info: SetInfo
@@ -126,6 +127,7 @@ class FolderSet:
     ids: tuple[str, ...]
     labels: Tensor
     passed_over: str = ""
+    augment: Augment = _RESIZED_CROPS
 
     def __len__(self) -> int:
         """Number of images."""
@@ -144,15 +146,12 @@ class FolderSet:
         """By what one knows, when training goes on, that the images are still the same."""
         return fingerprint(self.folder, self.ids)
 
-    def read(
-        self, batches: Sequence[tuple[int, Tensor]], key: tuple[int, int] | None, workers: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def read(self, batches: Sequence[Share], augment: Augment | None, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Reads batches of images as `ventralstream.data.loader.Source` says."""
-        rows = (rows.tolist() for _, rows in batches)
         # With a generator of its own the reader leaves the global random state alone.
         reader = DataLoader(
-            _Files(self, key),
-            batch_sampler=rows,
+            _Files(self, augment),
+            batch_sampler=(list(zip(share.rows.tolist(), share.box.tolist(), strict=True)) for share in batches),
             num_workers=workers,
             generator=generator(0),
             worker_init_fn=worker_init(),
@@ -174,28 +173,21 @@ class FolderSet:
 class _Files(Dataset[tuple[Tensor, Tensor]]):
     """The images of a folder set one by one, for torch's worker processes."""
 
-    def __init__(self, data: FolderSet, key: tuple[int, int] | None) -> None:
+    def __init__(self, data: FolderSet, augment: Augment | None) -> None:
         self.data = data
-        self.key = key
-        self.augment = v2.Compose([v2.RandomResizedCrop(data.preprocessing.size), v2.RandomHorizontalFlip()])
+        self.augment = augment
 
-    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, which: tuple[int, list[float]]) -> tuple[Tensor, Tensor]:
+        row, box = which
         preprocessing = self.data.preprocessing
         path = self.data.folder / self.data.ids[row]
-        if self.key is None:
-            pixels = preprocessing.read(path)
-        else:
-            image = open_image(path, preprocessing.channels)
-            pixels = v2.functional.pil_to_tensor(_augmented(image, self.augment, seed_of(*self.key, row)))
-        return pixels, self.data.labels[row]
-
-
-def _augmented(image: Image.Image, augment: v2.Transform, seed: int) -> Image.Image:
-    # torchvision draws from the global generator; torch.manual_seed would set the GPU's as well.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        out: Image.Image = augment(image)
-        return out
+        if self.augment is None or self.augment.area == 1:
+            return preprocessing.read(path), self.data.labels[row]
+        image = open_image(path, preprocessing.channels)
+        top, left, height, width = part_of((image.height, image.width), self.augment, torch.tensor(box)).tolist()
+        edges = (left, top, min(left + width, image.width), min(top + height, image.height))
+        part = image.resize((preprocessing.size,) * 2, Image.Resampling.BILINEAR, box=edges)
+        return V.pil_to_tensor(part), self.data.labels[row]
 
 
 def load_set(
@@ -210,13 +202,13 @@ def load_set(
 ) -> MemorySet | FolderSet:
     """Loads a labelled image set; nothing is downloaded.
 
-    * "cifar10", "cifar100": read from the official files into memory; training shifts by up to 4 pixels and
-      reflects (the usual augmentation of He et al. 2016).
+    * "cifar10", "cifar100": read from the official files into memory; training usually shifts by up to 4 pixels and
+      reflects (as He et al. 2016, but for what comes in from outside; see `Augment`).
     * "folder": `root/train/<class>/...` and `root/val/<class>/...`, images as `open_image` takes them, read as
-      needed; training cuts out and reflects at random (torchvision's `RandomResizedCrop` and
-      `RandomHorizontalFlip` with their defaults), evaluation is the "crop" of `Preprocessing`. The classes
-      are the folders in `root/train` (in `root/val` if there is no `train`) by name, but for hidden ones.
-    * "scenes": digits in clutter, composed in memory of scans that scikit-learn carries; training shifts by
+      needed; training usually cuts out parts of at least 8 % of the area and reflects, evaluation is the "crop" of
+      `Preprocessing`. The classes are the folders in `root/train` (in `root/val` if there is no `train`) by name, but
+      for hidden ones.
+    * "scenes": digits in clutter, composed in memory of scans that scikit-learn carries; training usually shifts by
       up to 2 pixels. "val" is made of other scans than "train".
 
     Args:
@@ -261,7 +253,7 @@ def _scenes(split: Split, size: int | None, count: int | None, seed: int, clutte
     )
     preprocessing = Preprocessing(made.images.shape[-1], (MEAN,), (STD,), "squash")
     info = SetInfo("scenes", tuple("0123456789"), preprocessing)
-    return MemorySet(info, made.images, made.labels, padding=2, flip=False)
+    return MemorySet(info, made.images, made.labels, Augment(crop=2))
 
 
 def _cifar(name: str, root: Path, split: Split, size: int | None, subset: int | None, seed: int) -> MemorySet:
@@ -285,7 +277,7 @@ def _cifar(name: str, root: Path, split: Split, size: int | None, subset: int | 
     info = SetInfo(name, tuple(data.classes), Preprocessing(32, mean, std, "squash"))
     rows = _rows(len(data.targets), subset, seed, name)
     images = torch.from_numpy(data.data)[rows].permute(0, 3, 1, 2).contiguous()
-    return MemorySet(info, images, torch.tensor(data.targets)[rows], padding=4, flip=True)
+    return MemorySet(info, images, torch.tensor(data.targets)[rows], Augment(crop=4, flip="random"))
 
 
 def _folder(root: Path, split: Split, size: int | None, subset: int | None, seed: int) -> FolderSet:
