@@ -18,7 +18,7 @@ import ventralstream.data
 import ventralstream.training
 from ventralstream.data.folder import Preprocessing
 from ventralstream.data.listing import Fingerprint
-from ventralstream.data.sets import SetInfo
+from ventralstream.data.source import SetInfo
 from ventralstream.jsonable import Spec, from_json, hints, make, parse_json, spec_class, tags
 from ventralstream.layers.specs import Conv, Deconv, GlobalPool, Linear
 from ventralstream.models import build, list_models, model_entry

@@ -1,18 +1,24 @@
 import os
 import signal
+import time
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from PIL import Image
 
 from ventralstream.data import folder as folder_module
 from ventralstream.data.augment import Augment
 from ventralstream.data.folder import Preprocessing, read_batches
+from ventralstream.data.folder_set import FolderSet
+from ventralstream.data.image_file import open_image
 from ventralstream.data.loader import Loader
+from ventralstream.data.memory import MemorySet
 from ventralstream.data.pixels import generator, normalise
-from ventralstream.data.sets import FolderSet, MemorySet, SetInfo
+from ventralstream.data.source import SetInfo
 from ventralstream.errors import VentralError
 
 
@@ -104,6 +110,116 @@ def test_folder_augmentation_belongs_to_seed_epoch_and_image(in_folder):
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("kind", ["memory", "folder"])
+@pytest.mark.parametrize("train", [True, False])
+def test_processes_that_share_batches_have_the_images_of_one_that_does_not(kind, train, in_folder):
+    data = in_memory() if kind == "memory" else in_folder
+    workers = 0 if kind == "memory" else 1
+    options = {"train": train, "seed": 3, "workers": workers}
+    whole = collect(Loader(data, 4, **options), epoch=1)
+    parts = [collect(Loader(data, 4, rank=rank, world=3, **options), epoch=1) for rank in range(3)]
+    for (images, labels), *shares in zip(whole, *parts, strict=True):
+        for rank, (some, truth) in enumerate(shares):
+            assert torch.equal(some, images[rank::3]) and torch.equal(truth, labels[rank::3])
+    if not train:  # of the last batch there is nothing left for the last process
+        assert len(parts[2][-1][1]) == 0 and parts[2][-1][0].shape[1:] == whole[0][0].shape[1:]
+
+
+def test_each_process_reads_its_own_images_only(in_folder, monkeypatch):
+    read = []
+
+    def counting(path, channels):
+        read.append(path.name)
+        return open_image(path, channels)
+
+    monkeypatch.setattr(folder_module, "open_image", counting)
+    list(Loader(in_folder, 4, train=False, rank=1, world=2))
+    assert read == ["01.png", "03.png", "05.png", "07.png", "09.png"]
+
+
+def children():
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_processes_are_started_once_and_end_with_the_loader(in_folder):
+    before = children()
+    loader = Loader(in_folder, 2, train=True, workers=2)
+    assert children() == before
+    whole = [collect(Loader(in_folder, 2, train=True), epoch) for epoch in range(3)]
+    assert equal(collect(loader, 0), whole[0])
+    workers = children() - before
+    assert len(workers) == 2
+    assert equal(collect(loader, 2), whole[2])
+    loader.set_epoch(1)
+    batches = iter(loader)
+    assert equal([next(batches)], whole[1][:1])
+    batches.close()
+    assert equal(collect(loader, 1), whole[1]), "an iteration that was given up leaves no trace"
+    assert children() - before == workers
+    loader.close()
+    assert children() == before
+    assert equal(collect(loader, 2), whole[2]) and len(children() - before) == 2
+    del loader
+    assert children() == before
+
+
+def test_waiting_is_measured(in_folder, monkeypatch):
+    def slowly(path, channels):
+        time.sleep(0.02)
+        return open_image(path, channels)
+
+    monkeypatch.setattr(folder_module, "open_image", slowly)
+    loader = Loader(in_folder, 5, train=False)
+    assert loader.waited == 0
+    for _ in loader:
+        time.sleep(0.2)  # this is not waiting for images
+    assert loader.waited >= 0.2
+    once = loader.waited
+    next(iter(loader))
+    assert once + 0.1 <= loader.waited < once + 10
+
+
+def test_images_of_one_size_are_augmented_after_they_were_read(in_folder):
+    """By processes as by this one; and without a part to be cut out they are those of the evaluation."""
+    plain = torch.cat([images for images, _ in Loader(in_folder, 5, train=False)])
+    augment = Augment(flip="alternating")
+    mirrored = [None, None]
+    for epoch in range(2):
+        ((images, labels),) = collect(Loader(in_folder, 10, train=True, augment=augment, workers=epoch), epoch)
+        same = (images == plain[labels]).flatten(1).all(1)
+        other = (images == plain[labels].flip(-1)).flatten(1).all(1)
+        assert torch.equal(same, ~other)
+        mirrored[epoch] = other[labels.argsort()]
+    assert torch.equal(mirrored[0], ~mirrored[1])
+    ((images, _),) = collect(Loader(in_folder, 10, train=True, augment=Augment()))
+    assert images.sum() == pytest.approx(plain.sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["memory", "folder"])
+def test_resized_crops_of_either_kind_are_parts_of_the_image(kind, in_folder, tmp_path):
+    """Of an image that rises from left to right and from top to bottom, each part does, more slowly."""
+    y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    ramp = torch.stack([2 * x, 2 * y, 3 * x]).to(torch.uint8)
+    if kind == "memory":
+        info = SetInfo("toy", ("a",), Preprocessing(64))
+        data = MemorySet(info, ramp.expand(50, -1, -1, -1), torch.arange(50), Augment())
+    else:
+        Image.fromarray(ramp.permute(1, 2, 0).numpy()).save(tmp_path / "ramp.png")
+        data = FolderSet(SetInfo("toy", ("a",), Preprocessing(64)), tmp_path, ("ramp.png",) * 50, torch.arange(50))
+    loader = Loader(data, 50, train=True, augment=Augment(area=0.2, flip="random"))
+    ((images, _),) = collect(loader)
+    preprocessing = data.preprocessing
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (preprocessing.mean, preprocessing.std))
+    pixels = (images * std + mean) * 255
+    slope_y = (pixels[:, 1, 56, 32] - pixels[:, 1, 8, 32]) / 48 / 2
+    slope_x = (pixels[:, 0, 32, 56] - pixels[:, 0, 32, 8]) / 48 / 2
+    area = slope_x.abs() * slope_y
+    assert (slope_y > 0).all() and 10 < (slope_x < 0).sum() < 40
+    assert 0.18 < area.min() < 0.35 and 0.8 < area.max() < 1.02
+    assert (slope_x.abs() / slope_y).log().abs().max() < 0.35  # log(4/3) = 0.29, and rounded pixels
+
+
 def test_folder_evaluation_is_preprocessing_alone(in_folder):
     (images, labels), _, _ = collect(Loader(in_folder, 4, train=False))
     assert images.shape == (4, 3, 16, 16) and labels.tolist() == [0, 1, 2, 3]
@@ -181,6 +297,11 @@ def test_bad_arguments():
     with pytest.raises(VentralError, match="22 training images do not fill one batch of 23"):
         Loader(in_memory(), 23, train=True)
     assert len(Loader(in_memory(), 23, train=False)) == 1
+    for rank, world in ((2, 2), (-1, 1), (0, 0)):
+        with pytest.raises(VentralError, match="the rank of a loader"):
+            Loader(in_memory(), 4, train=True, rank=rank, world=world)
+    with pytest.raises(VentralError, match="got 8 for 8 pixels"):
+        Loader(in_memory(), 4, train=True, augment=Augment(crop=8))
 
 
 class Seen(LightningModule):

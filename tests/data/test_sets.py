@@ -5,7 +5,8 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100, ImageFolder
 
-from ventralstream.data.sets import SetInfo, load_set
+from ventralstream.data.sets import load_set
+from ventralstream.data.source import SetInfo
 from ventralstream.errors import VentralError
 from ventralstream.jsonable import from_json
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ventralstream.data.folder import Preprocessing as Preprocessing
     from ventralstream.data.folder import Skipped as Skipped
     from ventralstream.data.folder import read_batches as read_batches
+    from ventralstream.data.folder_set import FolderSet as FolderSet
     from ventralstream.data.image_file import open_image as open_image
     from ventralstream.data.listing import Fingerprint as Fingerprint
     from ventralstream.data.listing import Listing as Listing
@@ -15,13 +16,12 @@ if TYPE_CHECKING:
     from ventralstream.data.listing import list_folder as list_folder
     from ventralstream.data.listing import list_images as list_images
     from ventralstream.data.loader import Loader as Loader
+    from ventralstream.data.memory import MemorySet as MemorySet
     from ventralstream.data.scenes import Scenes as Scenes
     from ventralstream.data.scenes import compose_scenes as compose_scenes
     from ventralstream.data.sets import SETS as SETS
-    from ventralstream.data.sets import FolderSet as FolderSet
-    from ventralstream.data.sets import MemorySet as MemorySet
-    from ventralstream.data.sets import SetInfo as SetInfo
     from ventralstream.data.sets import load_set as load_set
+    from ventralstream.data.source import SetInfo as SetInfo
 else:  # names are imported when they are used: the command line reads recipes without torch
     from ventralstream.lazy import attach
 

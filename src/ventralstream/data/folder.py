@@ -170,7 +170,7 @@ def _read_batches(
             return Skipped(id_, str(error))
 
     nothing = torch.zeros((0, preprocessing.channels, preprocessing.size, preprocessing.size), dtype=torch.uint8)
-    outcomes = _map_ahead(read, (ids[i] for i in range(start, len(ids))), workers, ahead=batch_size)
+    outcomes = map_ahead(read, (ids[i] for i in range(start, len(ids))), workers, ahead=batch_size)
     readable = 0
     for first in range(start, len(ids), batch_size):
         batch = [(id_, next(outcomes)) for id_ in ids[first : first + batch_size]]
@@ -183,7 +183,7 @@ def _read_batches(
         raise VentralError(f"none of the {len(ids)} images in '{folder}' can be read; e.g. {skipped[0].reason}")
 
 
-def _map_ahead(function: Callable[[A], B], items: Iterable[A], workers: int, ahead: int) -> Iterator[B]:
+def map_ahead(function: Callable[[A], B], items: Iterable[A], workers: int, ahead: int) -> Iterator[B]:
     """`map` in order, in threads that never run more than `ahead` items ahead of the consumer."""
     if workers == 0:
         yield from map(function, items)

@@ -2,63 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, Self
+import time
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from ventralstream.data.augment import Augment
-from ventralstream.data.folder import Preprocessing
 from ventralstream.data.pixels import generator
+from ventralstream.data.source import Share, Source
 from ventralstream.data.views import augmented, draw_views
 from ventralstream.errors import VentralError
 
 
-class Share(NamedTuple):
-    """The images of a batch.
-
-    Attributes:
-        rows: Which of the set, `[B]`, int64, on the CPU.
-        box: Of their views, `[B, 4]`; see `ventralstream.data.views`.
-    """
-
-    rows: Tensor
-    box: Tensor
-
-
-class Source(Protocol):
-    """What a loader reads from: a set of labelled images."""
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How its pixels are normalised."""
-
-    def __len__(self) -> int:
-        """Number of images."""
-
-    def to(self, device: torch.device) -> Self:
-        """The same set, with what it holds in memory on a device."""
-
-    @property
-    def augment(self) -> Augment:
-        """What training does to its images unless told otherwise."""
-
-    def read(self, batches: Sequence[Share], augment: Augment | None, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Reads batches of images.
-
-        Args:
-            batches: Which images are in each.
-            augment: Of which the source does `area`; None for none.
-            workers: Number of processes that read ahead, for a set on disk.
-
-        Returns:
-            For each batch, images uint8 `[B, C, H, W]` and labels int64 `[B]`.
-        """
-
-
 class Loader:
     """The batches of one epoch: images float32 `[B, C, H, W]`, normalised, and labels int64 `[B]`.
+
+    A new iteration ends the one before it.
 
     The order of an epoch is a function of (seed, epoch) alone, and what an image goes through one of these and its
     row. Neither depends on the global random state, the batch size, the device or the number of workers, so an epoch
@@ -75,7 +35,14 @@ class Loader:
         augment: What training does to the images; what is usual for the set (`data.augment`) if None.
         seed: Of order and augmentation, 0 or more.
         device: Where the batches are wanted; a set in memory moves there once, as a whole.
-        workers: Number of processes that decode ahead, for a set on disk; 0 to decode in this one.
+        workers: Number of processes (threads, for a packed set) that read ahead, for a set on disk; 0 to read in this
+            one. They are started with the first batch and kept until `close`, or until the loader is gone.
+        rank: Which of `world` processes this is, that share each batch: it reads and gives only its own images, every
+            `world`-th. The order, the batches and what images go through do not depend on it.
+        world: How many they are.
+
+    Attributes:
+        waited: Seconds that whoever iterates has waited for batches, all in all.
 
     Raises:
         VentralError: A number is out of its range, or training has fewer images than a batch.
@@ -93,12 +60,16 @@ class Loader:
         seed: int = 0,
         device: torch.device | str = "cpu",
         workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         if batch_size < 1 or seed < 0 or workers < 0:
             raise VentralError(
                 "a loader needs a batch size of 1 or more, and a seed and a number of workers of 0 or more, "
                 f"got {batch_size}, {seed} and {workers}."
             )
+        if not 0 <= rank < world:
+            raise VentralError(f"the rank of a loader is one of 0 to {world - 1}, got {rank}.")
         if train and len(data) < batch_size:
             raise VentralError(f"{len(data)} training images do not fill one batch of {batch_size}.")
         self.device = torch.device(device)
@@ -109,7 +80,9 @@ class Loader:
         if self.augment is not None:
             self.augment.check_size(data.preprocessing.size)
         self.seed = seed
-        self.workers = workers
+        self.rank, self.world = rank, world
+        self.waited = 0.0
+        self._reader = self.data.reader(self.augment, workers, self.device)
         self.epoch = 0
         self._start = 0  # batch with which the next iteration begins: 0 but after load_state_dict
         self._done = 0  # batches of this epoch handed out
@@ -125,25 +98,41 @@ class Loader:
         # iterator first and sets the epoch afterwards.
         start, self._start = self._start, 0
         self._done = start
-        preprocessing, augment = self.data.preprocessing, self.augment
-        order = self._order()
-        views = draw_views(augment or Augment(), order, (preprocessing.size,) * 2, self.seed, self.epoch)
-        places = [slice(i * self.batch_size, (i + 1) * self.batch_size) for i in range(start, len(self))]
-        shares = [Share(order[place], views.box[place]) for place in places]
-        here = views.to(self.device)
-        batches = self.data.read(shares, augment, self.workers)
-        for place, (images, labels) in zip(places, batches, strict=True):
+        asked = time.monotonic()
+        for images, labels in self._batches(start):
             self._done += 1
-            images = images.to(self.device)
+            self.waited += time.monotonic() - asked
+            yield images, labels
+            asked = time.monotonic()
+
+    def _batches(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        preprocessing, augment, device = self.data.preprocessing, self.augment, self.device
+        order, size = self._order(), self.batch_size
+        mine = [order[i * size : (i + 1) * size][self.rank :: self.world] for i in range(start, len(self))]
+        rows = torch.cat([order[:0], *mine])
+        box = torch.zeros(len(rows), 4)
+        if augment is not None:
+            views = draw_views(augment, rows, (preprocessing.size,) * 2, self.seed, self.epoch)
+            box, views = views.box, views.to(device)
+        counts = [len(share) for share in mine]
+        shares = [Share(*share) for share in zip(mine, torch.split(box, counts), strict=True)]
+        first = 0
+        for count, (images, labels) in zip(counts, self._reader.read(shares), strict=True):
+            images = images.to(device, non_blocking=True)
             if augment is not None:
                 colour = [round(255 * mean) for mean in preprocessing.mean]
-                images = augmented(images, augment, here[place], colour)
-            yield preprocessing.normalise(images), labels.to(self.device)
+                images = augmented(images, augment, views[first : first + count], colour)
+                first += count
+            yield preprocessing.normalise(images), labels.to(device, non_blocking=True)
 
     def _order(self) -> Tensor:
         if not self.train:
             return torch.arange(len(self.data))
         return torch.randperm(len(self.data), generator=generator(self.seed, self.epoch))
+
+    def close(self) -> None:
+        """Ends the processes that read ahead; iterating again starts them again."""
+        self._reader.close()
 
     @property
     def sampler(self) -> Loader:

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import CIFAR10, CIFAR100
-from torchvision.transforms.v2 import functional as V
 
 from ventralstream.data.augment import Augment
 from ventralstream.data.folder import Preprocessing
-from ventralstream.data.image_file import open_image
-from ventralstream.data.listing import Fingerprint, fingerprint, is_hidden, list_folder, normal
-from ventralstream.data.loader import Share
+from ventralstream.data.folder_set import FolderSet
+from ventralstream.data.listing import is_hidden, list_folder, normal
+from ventralstream.data.memory import MemorySet
 from ventralstream.data.pixels import generator
 from ventralstream.data.scenes import MEAN, STD, compose_scenes
-from ventralstream.data.views import part_of, resampled
-from ventralstream.data.workers import worker_init
+from ventralstream.data.source import SetInfo
 from ventralstream.data_root import data_root
 from ventralstream.errors import VentralError, printable, unknown
-from ventralstream.jsonable import Spec, tagged
 
 Split = Literal["train", "val"]
 
 SETS = ("cifar10", "cifar100", "folder", "scenes")
 _SPLITS = ("train", "val")
-_RESIZED_CROPS = Augment(area=0.08, flip="random")  # what is usual on ImageNet
 _SCENES = {"train": 10_000, "val": 2_000}  # how many are composed unless a subset is asked for
 _CIFAR = {
     "cifar10": (CIFAR10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -42,152 +35,6 @@ CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 FOLDER_PAGES = (
     "ImageNet: https://image-net.org/download.php; Tiny-ImageNet: http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 )
-
-
-@tagged("image_set")
-@dataclass(frozen=True)
-class SetInfo(Spec):
-    """What a model has to know of the set it is trained on.
-
-    Attributes:
-        name: Name of the set.
-        classes: The names of the classes, in the order of the labels.
-        preprocessing: Size, channels, mean and standard deviation of its images; other images are read with
-            it to show them to a model that was trained on this set.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.classes)
-
-
-@dataclass(frozen=True)
-class MemorySet:
-    """A set held in memory as a whole, augmented batch by batch.
-
-    Attributes:
-        info: What it is.
-        images: `[N, C, H, W]`, uint8.
-        labels: `[N]`, int64.
-        augment: What training does to its images unless told otherwise.
-        passed_over: "": there is nothing beside the images.
-    """
-
-    info: SetInfo
-    images: Tensor
-    labels: Tensor
-    augment: Augment
-    passed_over: ClassVar[str] = ""
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.labels)
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How the pixels are normalised."""
-        return self.info.preprocessing
-
-    def to(self, device: torch.device) -> Self:
-        """The same set on a device."""
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
-
-    def read(self, batches: Sequence[Share], augment: Augment | None, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Reads batches of images as `ventralstream.data.loader.Source` says; workers have nothing to do."""
-        sizes = [len(share.rows) for share in batches]
-        rows = torch.cat([torch.empty(0, dtype=torch.int64), *(share.rows for share in batches)])
-        rows = rows.to(self.labels.device)  # once: a copy for each batch would wait for the device
-        for share, here in zip(batches, torch.split(rows, sizes), strict=True):
-            images = self.images.index_select(0, here)
-            if augment is not None and augment.area < 1:
-                images = resampled(images, part_of((images.shape[2], images.shape[3]), augment, share.box))
-            yield images, self.labels.index_select(0, here)
-
-
-@dataclass(frozen=True)
-class FolderSet:
-    """A set of image files, decoded whenever they are read.
-
-    Attributes:
-        info: What it is.
-        folder: The folder of class folders.
-        ids: The images' paths relative to it.
-        labels: `[N]`, int64.
-        passed_over: What lies in the folder and is no image of the set, in a sentence; "" if there is nothing.
-        augment: What training does to its images unless told otherwise.
-    """
-
-    info: SetInfo
-    folder: Path
-    ids: tuple[str, ...]
-    labels: Tensor
-    passed_over: str = ""
-    augment: Augment = _RESIZED_CROPS
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.ids)
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """Size, cut and normalisation."""
-        return self.info.preprocessing
-
-    def to(self, device: torch.device) -> Self:
-        """The same set: it holds nothing on a device."""
-        return self
-
-    def fingerprint(self) -> Fingerprint:
-        """By what one knows, when training goes on, that the images are still the same."""
-        return fingerprint(self.folder, self.ids)
-
-    def read(self, batches: Sequence[Share], augment: Augment | None, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Reads batches of images as `ventralstream.data.loader.Source` says."""
-        # With a generator of its own the reader leaves the global random state alone.
-        reader = DataLoader(
-            _Files(self, augment),
-            batch_sampler=(list(zip(share.rows.tolist(), share.box.tolist(), strict=True)) for share in batches),
-            num_workers=workers,
-            generator=generator(0),
-            worker_init_fn=worker_init(),
-        )
-        try:
-            yield from reader
-        except VentralError as error:
-            # From a worker it comes wrapped in that worker's traceback, ours being the last line.
-            raise VentralError(str(error).rsplit("VentralError: ", 1)[-1].strip()) from None
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise VentralError(
-                f"a process that reads images was ended from outside, perhaps for want of memory; expected it to go"
-                f" on: try fewer than {workers} workers"
-            ) from None
-
-
-class _Files(Dataset[tuple[Tensor, Tensor]]):
-    """The images of a folder set one by one, for torch's worker processes."""
-
-    def __init__(self, data: FolderSet, augment: Augment | None) -> None:
-        self.data = data
-        self.augment = augment
-
-    def __getitem__(self, which: tuple[int, list[float]]) -> tuple[Tensor, Tensor]:
-        row, box = which
-        preprocessing = self.data.preprocessing
-        path = self.data.folder / self.data.ids[row]
-        if self.augment is None or self.augment.area == 1:
-            return preprocessing.read(path), self.data.labels[row]
-        image = open_image(path, preprocessing.channels)
-        top, left, height, width = part_of((image.height, image.width), self.augment, torch.tensor(box)).tolist()
-        edges = (left, top, min(left + width, image.width), min(top + height, image.height))
-        part = image.resize((preprocessing.size,) * 2, Image.Resampling.BILINEAR, box=edges)
-        return V.pil_to_tensor(part), self.data.labels[row]
 
 
 def load_set(

@@ -91,6 +91,8 @@ class Session:
                 seed=self.recipe.seed,
                 device=fabric.device,
                 workers=place.workers,
+                rank=fabric.global_rank,
+                world=fabric.world_size,
             )
             for data in sets
         )
@@ -141,6 +143,8 @@ class Session:
                 raise self.stop.interrupted() from None
             raise
         finally:
+            self.train_loader.close()
+            self.val_loader.close()
             if self.board is not None:
                 self.board.close()
 
@@ -206,7 +210,6 @@ class Session:
         rate = recipe.optimizer.lr * recipe.schedule.factor(self.done, self.batches, recipe.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        images, labels = self._share(images, labels)
         with fabric.autocast():
             objective, right = self.model(images, labels)
         fabric.backward(objective)
@@ -235,7 +238,6 @@ class Session:
         try:
             with evaluating(self.network), self.fabric.autocast():
                 for images, labels in batches:
-                    images, labels = self._share(images, labels)
                     if len(labels):
                         counts.add(images, labels)
                     self._end_if_wanted()
@@ -265,10 +267,6 @@ class Session:
         asked = torch.tensor([due and self.fabric.is_global_zero, self.stop.wanted], dtype=torch.int64)
         due_all, stop_all = self._sum(asked).tolist()
         return bool(due_all), bool(stop_all)
-
-    def _share(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
-        return images[mine], labels[mine]
 
     def _sum(self, counts: Tensor) -> Tensor:
         total: Tensor = self.fabric.all_reduce(counts.to(self.fabric.device).clone(), reduce_op="sum")
