@@ -116,14 +116,19 @@ def parse_json(text: str, what: str) -> Any:
         raise VentralError(f"{what} is not valid: its JSON is nested too deeply, or too large, to be read") from None
 
 
-def from_json(data: Any) -> Any:
+def from_json(data: Any, kind: type[Spec] | None = None) -> Any:
     """Rebuilds what `Spec.to_json` wrote; the inverse is exact.
+
+    Args:
+        data: Plain dicts, lists, numbers and strings.
+        kind: What it is, where "type" is left out of it (what people write by hand); inside, "type" may be left out where
+            a field takes one kind of spec only.
 
     Raises:
         VentralError: for an unknown type or field (naming the nearest valid one), or a value of the wrong type.
     """
     try:
-        return _decode(data)
+        return _decode(data, kind)
     except (RecursionError, MemoryError):
         raise VentralError("the spec is nested too deeply, or too large, to be read") from None
 
@@ -149,14 +154,22 @@ def hints(cls: type[Spec]) -> dict[str, Any]:
     return _HINTS[cls]
 
 
-def _decode(data: Any) -> Any:
+def _decode(data: Any, hint: Any = None) -> Any:
     if isinstance(data, Mapping):
-        if "type" not in data:
+        kind = _only_kind(hint) if "type" not in data else spec_class(data["type"])
+        if kind is None:
             raise VentralError(f"a spec needs the key 'type'; found only {shown(sorted(map(str, data)))}")
-        return make(spec_class(data["type"]), {k: _decode(v) for k, v in data.items() if k != "type"})
+        expected = hints(kind)
+        return make(kind, {k: _decode(v, expected.get(k)) for k, v in data.items() if k != "type"})
     if isinstance(data, list):
         return tuple(_decode(v) for v in data)
     return data
+
+
+def _only_kind(hint: Any) -> type[Spec] | None:
+    """The spec class that an annotation stands for, if it is one alone."""
+    kinds = [k for k in (hint, *typing.get_args(hint)) if isinstance(k, type) and issubclass(k, Spec) and k.tag]
+    return kinds[0] if len(kinds) == 1 else None
 
 
 def _encode(value: Any) -> Any:

@@ -132,7 +132,7 @@ def test_two_devices_train_as_one_does(tmp_path, ventral):
     assert ventral(*new, "--out", tmp_path / "one")[0] == 0
     script = tmp_path / "ventral.py"  # Lightning starts the second process with the same command line
     script.write_text("from ventralstream.cli import main; main()")
-    more = ["--accelerator", "cpu", "--devices", "2", "--out", str(tmp_path / "two")]
+    more = ["--device", "cpu", "--devices", "2", "--out", str(tmp_path / "two")]
     done = subprocess.run([sys.executable, script, *new, *more], capture_output=True, text=True, check=True)
     assert done.stdout.count("is complete: 1 epoch.") == 1
     one, two = (vs.load_network(tmp_path / name).state_dict() for name in ("one", "two"))

@@ -260,7 +260,7 @@ def test_half_precision_keeps_whole_weights(tmp_path, spec, recipe, place):
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, model, changes, message, recipe):
     monkeypatch.delenv("VENTRALSTREAM_DATA", raising=False)
     with pytest.raises(VentralError, match=message) as error:
-        train(model, recipe.replace(**changes), tmp_path / "run", place=Place(accelerator="cpu"))
+        train(model, recipe.replace(**changes), tmp_path / "run", place=Place(device="cpu"))
     assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
 
 

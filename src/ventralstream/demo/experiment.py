@@ -26,7 +26,7 @@ from ventralstream.progress import Progress
 from ventralstream.readout import PerStep
 from ventralstream.spec import NetworkSpec
 from ventralstream.training.folder import open_run
-from ventralstream.training.recipe import AdamW, Place, Recipe, Schedule
+from ventralstream.training import AdamW, MeanLoss, Place, Recipe, Schedule
 from ventralstream.training.run import resume, train
 
 RECURRENT, MINIMAL, FEEDFORWARD = "recurrent", "minimal", "feedforward"
@@ -72,6 +72,7 @@ class Settings:
             epochs=self.epochs,
             batch_size=self.batch_size,
             optimizer=AdamW(self.lr, self.weight_decay),
+            loss=MeanLoss(),
             schedule=Schedule("cosine", warmup=self.epochs / 10),
             seed=self.seed,
         )
@@ -85,8 +86,8 @@ def quick(seed: int = 0) -> Settings:
 def specs(settings: Settings) -> dict[str, NetworkSpec]:
     """The three networks: recurrent, the same for the fewest steps, feedforward with as many parameters.
 
-    Each is read out at every step that the image drives, and trained on all of them: an early answer is then the best
-    that the network can give by that time, and not the output of a decoder that never learned to answer then.
+    Each is read out at every step that the image drives; its recipe trains all of them (`MeanLoss`): an early answer is
+    then the best that the network can give by that time, and not the output of a decoder that never learned to.
     """
     shape = (1, 32, 32)
     recurrent = shallow_small(everywhere(Reciprocal()), 10, settings.channels, shape, settings.steps)

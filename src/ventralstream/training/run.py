@@ -27,7 +27,7 @@ from ventralstream.network import Network
 from ventralstream.progress import stderr_console
 from ventralstream.readout import Readout
 from ventralstream.spec import NetworkSpec, spec_from_json
-from ventralstream.timing import check_driven, first_steps
+from ventralstream.timing import first_steps
 from ventralstream.training.checkpoint import checkpoints, position
 from ventralstream.training.folder import CHECKPOINTS, Checkpoint, RunFolder, create_run, recover, refuse_used
 from ventralstream.training.metrics import read_rows
@@ -276,16 +276,16 @@ def _check(spec: NetworkSpec, recipe: Recipe, place: Place, sets: Sets) -> None:
     data = sets[0].info
     if classes != data.num_classes:
         raise VentralError(f"'{spec.name}' tells {classes} classes apart, '{data.name}' has {data.num_classes}")
-    check_driven(spec, spec.steps, readout=spec.readout)
+    recipe.loss.check_fits(spec)
     Loader(sets[0], recipe.batch_size, train=True, seed=recipe.seed, workers=place.workers)  # refuses a batch too large
     if recipe.batch_size % place.devices:
         raise VentralError(f"a batch of {recipe.batch_size} images cannot be shared by {place.devices} devices evenly")
     gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    if place.accelerator == "gpu" and not gpu:
+    if place.device == "gpu" and not gpu:
         raise VentralError("there is no GPU here that torch can use; leave --device at 'auto' or give 'cpu'")
-    if place.accelerator in ("cuda", "mps"):
-        choose_device(place.accelerator)
-    if recipe.precision == "16" and (place.accelerator == "cpu" or not gpu):
+    if place.device in ("cuda", "mps"):
+        choose_device(place.device)
+    if recipe.precision == "16" and (place.device == "cpu" or not gpu):
         raise VentralError("precision '16' needs a GPU; processors train in 'bf16' or '32'")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Generator
 from typing import Any, Literal
@@ -39,7 +40,7 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 def make_fabric(place: Place, precision: str) -> Fabric:
     """The devices of a run; VentralError if this machine has no such ones."""
     try:
-        return Fabric(accelerator=place.accelerator, devices=place.devices, precision=PRECISIONS[precision])
+        return Fabric(accelerator=place.device, devices=place.devices, precision=PRECISIONS[precision])
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         raise VentralError(f"this machine cannot run it: {str(error).strip().splitlines()[0]}") from None
 
@@ -76,7 +77,7 @@ class Session:
         network = start.build()
         if self.recipe.compile:
             network.compile()
-        task = fabric.to_device(Task(network, self.recipe.label_smoothing, self.recipe.remat)).train()
+        task = fabric.to_device(Task(network, self.recipe.loss, self.recipe.remat)).train()
         self.network = network
         self.model = fabric.strategy.setup_module(task)
         self.optimizer = fabric.strategy.setup_optimizer(self.recipe.optimizer.build(network.parameters()))
@@ -88,6 +89,7 @@ class Session:
                 data,
                 self.recipe.batch_size,
                 train=data is sets[0],
+                augment=self.recipe.augment,
                 seed=self.recipe.seed,
                 device=fabric.device,
                 workers=place.workers,
@@ -210,8 +212,10 @@ class Session:
         rate = recipe.optimizer.lr * recipe.schedule.factor(self.done, self.batches, recipe.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        # Which steps are learnt from is the same for all processes.
+        view = recipe.loss.view(self.network.spec, random.Random(seed_of(recipe.seed, self.epoch, self.batch)))
         with fabric.autocast():
-            objective, right = self.model(images, labels)
+            objective, right = self.model(images, labels, view)
         fabric.backward(objective)
         norm = self._clip()
         fabric.strategy.optimizer_step(self.optimizer)
@@ -227,7 +231,7 @@ class Session:
         """Limits the gradient, and gives its norm before."""
         self.fabric.strategy.precision.unscale_gradients(self.optimizer)
         parameters = [p for p in self.network.parameters() if p.grad is not None]
-        if self.recipe.clip is not None:
+        if self.recipe.clip:
             return torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
         return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 

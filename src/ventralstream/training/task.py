@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ventralstream.network import Network
-from ventralstream.output import Output
-from ventralstream.readout import PerStep, Readout
 from ventralstream.spec import NetworkSpec
 from ventralstream.timing import first_steps
+from ventralstream.training.loss import Loss, View
 
 LOG_EVERY = 10  # batches between two rows of the metrics
-
-
-def loss_of(out: Output, labels: Tensor, readout: Readout, label_smoothing: float = 0.0) -> Tensor:
-    """The cross-entropy of what the readout decides; with `PerStep`, the mean of all its steps'."""
-    if not isinstance(readout, PerStep):
-        return F.cross_entropy(out.output, labels, label_smoothing=label_smoothing)
-    steps = out.logits.shape[1]
-    return F.cross_entropy(out.logits.flatten(0, 1), labels.repeat_interleave(steps), label_smoothing=label_smoothing)
 
 
 def accuracy_name(step: int) -> str:
@@ -42,18 +32,17 @@ class Task(nn.Module):
 
     Args:
         network: The network; its spec says how many steps are run and how they are read out.
-        label_smoothing: The part of the target's probability that is spread over all classes.
+        loss: What is made smaller.
         remat: Whether activations are recomputed in the backward pass.
     """
 
-    def __init__(self, network: Network, label_smoothing: float = 0.0, remat: bool = False) -> None:
+    def __init__(self, network: Network, loss: Loss, remat: bool = False) -> None:
         super().__init__()
         self.network = network
-        self.label_smoothing = label_smoothing
+        self.loss = loss
         self.remat = remat
 
-    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, labels: Tensor, view: View) -> tuple[Tensor, Tensor]:
         """The loss of one batch, and how many of its answers are right."""
-        out = self.network(images, remat=self.remat)
-        loss = loss_of(out, labels, self.network.spec.readout, self.label_smoothing)
-        return loss, (out.output.detach().argmax(-1) == labels).sum()
+        out = self.network(images, view.steps, presentation=view.presentation, readout=view.readout, remat=self.remat)
+        return self.loss.of(out, labels), (out.output.detach().argmax(-1) == labels).sum()

@@ -1,0 +1,171 @@
+"""Losses over time, as data: how the network is run in a batch, and what is made smaller.
+
+All are cross-entropies with the class; they differ in which logits they look at. Beside `Readout`, which says how logits
+become a decision. Torch is imported when a loss is computed.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ventralstream.errors import VentralError
+from ventralstream.jsonable import Spec, tagged
+from ventralstream.presentation import Presentation, Segment
+from ventralstream.readout import Last, PerStep, Readout
+from ventralstream.spec import NetworkSpec
+from ventralstream.timing import check_driven, first_steps
+from ventralstream.values import Amount, Count, Fraction
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ventralstream.output import Output
+
+
+@dataclass(frozen=True)
+class View:
+    """How a network is run for one batch.
+
+    Attributes:
+        steps: Steps of the unroll.
+        presentation: What is shown when.
+        readout: Which logits are asked for.
+    """
+
+    steps: int
+    presentation: Presentation
+    readout: Readout
+
+
+@dataclass(frozen=True)
+class Loss(Spec):
+    """Base of the losses.
+
+    Attributes:
+        label_smoothing: The part of the target's probability that is spread over all classes.
+    """
+
+    label_smoothing: Fraction = 0.0
+
+    def view(self, spec: NetworkSpec, rng: random.Random) -> View:
+        """How the network is run for one batch; what is drawn is drawn from `rng`."""
+        return View(spec.steps, spec.presentation, spec.readout)
+
+    def check_fits(self, spec: NetworkSpec) -> None:
+        """Raises VentralError if a network cannot be trained with this loss."""
+        check_driven(spec, spec.steps, readout=spec.readout)
+
+    def of(self, out: Output, labels: Tensor) -> Tensor:
+        """The loss of a batch of classes `labels` [B]: one number."""
+        return self._cross_entropy(out.output, labels)
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        import torch.nn.functional as F
+
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+
+@tagged("decision")
+@dataclass(frozen=True)
+class DecisionLoss(Loss):
+    """Of what the network's readout decides; that of a `PerStep` is the last step's."""
+
+
+@tagged("mean_over_steps")
+@dataclass(frozen=True)
+class MeanLoss(Loss):
+    """The mean of the losses of all steps that the image drives: each learns to answer as well as it can by then."""
+
+    def view(self, spec: NetworkSpec, rng: random.Random) -> View:
+        """As the spec says, with the logits of every driven step."""
+        return View(spec.steps, spec.presentation, PerStep())
+
+    def of(self, out: Output, labels: Tensor) -> Tensor:
+        """The mean over steps and images."""
+        steps = out.logits.shape[1]
+        return self._cross_entropy(out.logits.flatten(0, 1), labels.repeat_interleave(steps))
+
+
+@tagged("weighted_steps")
+@dataclass(frozen=True)
+class WeightedLoss(Loss):
+    """The mean of the losses of the driven steps, weighted.
+
+    Attributes:
+        weights: One for each step from the first that the image drives; fewer are the last steps', e.g. (0.3, 1.0).
+    """
+
+    weights: tuple[Amount, ...] = (1.0,)
+
+    def check(self) -> None:
+        if not sum(self.weights) > 0:
+            raise VentralError(f"the weights of the steps are {self.weights}; expected at least one above 0")
+
+    def check_fits(self, spec: NetworkSpec) -> None:
+        """Raises VentralError if there are more weights than driven steps."""
+        super().check_fits(spec)
+        driven = spec.steps - first_steps(spec)[spec.readout_area]
+        if len(self.weights) > driven:
+            raise VentralError(
+                f"the loss weights {len(self.weights)} steps, but the image drives {driven} of the {spec.steps} steps of"
+                f" '{spec.name}'"
+            )
+
+    def view(self, spec: NetworkSpec, rng: random.Random) -> View:
+        """As the spec says, with the logits of the weighted steps."""
+        return View(spec.steps, spec.presentation, PerStep(start=spec.steps - len(self.weights)))
+
+    def of(self, out: Output, labels: Tensor) -> Tensor:
+        """The weighted mean over steps, and the mean over images."""
+        terms = [w * self._cross_entropy(out.logits[:, i], labels) for i, w in enumerate(self.weights) if w]
+        return sum(terms[1:], terms[0]) / sum(self.weights)
+
+
+@tagged("random_step")
+@dataclass(frozen=True)
+class RandomStepLoss(Loss):
+    """Of one driven step, drawn for each batch: about the cost of half an unroll, and every step learns to answer."""
+
+    def view(self, spec: NetworkSpec, rng: random.Random) -> View:
+        """The unroll ends with the step."""
+        stop = rng.randrange(first_steps(spec)[spec.readout_area], spec.steps) + 1
+        return View(stop, spec.presentation, Last())
+
+
+@tagged("random_duration")
+@dataclass(frozen=True)
+class RandomDurationLoss(Loss):
+    """Of the readout's decision, the image being on for a number of steps that is drawn for each batch.
+
+    Attributes:
+        shortest: The smallest number of steps; the largest is the number of steps run.
+    """
+
+    shortest: Count = 1
+
+    def check_fits(self, spec: NetworkSpec) -> None:
+        """Raises VentralError if the network is shown anything but one image from the beginning."""
+        super().check_fits(spec)
+        first = spec.presentation.segments[0]
+        if first.shows != "image":
+            raise VentralError(
+                f"a random duration needs a presentation that begins with the image; that of '{spec.name}' begins with"
+                f" a {first.shows}"
+            )
+        if self.shortest > spec.steps:
+            raise VentralError(f"the shortest duration is {self.shortest} steps, but '{spec.name}' runs {spec.steps}")
+        check_driven(spec, spec.steps, _shown(spec, self.shortest), spec.readout)
+
+    def view(self, spec: NetworkSpec, rng: random.Random) -> View:
+        """The spec's steps and readout, the image on for some of them."""
+        return View(spec.steps, _shown(spec, rng.randint(self.shortest, spec.steps)), spec.readout)
+
+
+def _shown(spec: NetworkSpec, on: int) -> Presentation:
+    """The spec's presentation with the image on for `on` steps; its blank, or that of the published ConvRNNs, after."""
+    if on >= spec.steps:
+        return Presentation((Segment("image"),))
+    blank = next((s for s in spec.presentation.segments if s.shows == "blank"), Segment("blank"))
+    return Presentation((Segment("image", on), blank.replace(steps=None)))
