@@ -171,13 +171,14 @@ def test_waiting_is_measured(in_folder, monkeypatch):
 
     monkeypatch.setattr(folder_module, "open_image", slowly)
     loader = Loader(in_folder, 5, train=False)
-    assert loader.waited == 0
+    assert loader.waited == loader.worked == loader.waiting == 0
     for _ in loader:
-        time.sleep(0.2)  # this is not waiting for images
-    assert loader.waited >= 0.2
-    once = loader.waited
-    next(iter(loader))
-    assert once + 0.1 <= loader.waited < once + 10
+        time.sleep(0.3)
+    assert 0.2 <= loader.waited < 2 and 0.6 <= loader.worked < 6
+    assert loader.waiting == pytest.approx(loader.waited / (loader.waited + loader.worked))
+    batches = iter(loader)
+    next(batches)
+    assert loader.waited >= 0.1 and loader.worked == 0, "each iteration is measured anew"
 
 
 def test_images_of_one_size_are_augmented_after_they_were_read(in_folder):

@@ -1,8 +1,15 @@
 import io
 import re
+import time
 
+from PIL import Image
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from ventralstream.data import FolderSet, Preprocessing
+from ventralstream.layers.specs import GlobalPool, Linear
+from ventralstream.training import Recipe
+from ventralstream.training.folder import TENSORBOARD
 from ventralstream.training.run import train
 from ventralstream.training.screen import Screen
 
@@ -34,3 +41,30 @@ def test_a_terminal_gets_a_bar(tmp_path, spec, recipe, place):
     text = run_with(tmp_path, spec, recipe, place, force_terminal=True)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     assert "/12 batches, " in text and "validating" in text and "epoch 2/2: train loss" in text
+
+
+def test_waiting_for_images_is_said_with_what_helps(tmp_path, spec, place, monkeypatch):
+    for path in (tmp_path / split / name / f"{i}.png" for split in ("train", "val") for name in "ab" for i in range(6)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (len(str(path)), 3, 7)).save(path)
+    monkeypatch.setattr(Screen.__init__, "__defaults__", (0.0,))
+    read, reader = Preprocessing.read, FolderSet.reader
+
+    def slowly(self, path):
+        time.sleep(0.05)
+        return read(self, path)
+
+    monkeypatch.setattr(Preprocessing, "read", slowly)
+    monkeypatch.setattr(FolderSet, "reader", lambda *args: reader(args[0], None, *args[2:]))
+    recipe = Recipe(data="folder", size=16, epochs=2, batch_size=4)
+    areas = (spec.area("v1"), spec.area("it"), spec.area("decoder").replace(drive=(GlobalPool(), Linear(2))))
+    place = place.replace(root=str(tmp_path), workers=0)
+    text = run_with(tmp_path, spec.replace(areas=areas), recipe, place)
+    advice = re.findall(r"steps wait (\d+)% of the time for images: more --workers, or `ventral data pack`", text)
+    assert len(advice) == 1, text
+    assert int(advice[0]) >= 5
+    assert re.search(r"epoch 1/2, loss \d\.\d+, waiting for images \d+%, ", text)
+    log = EventAccumulator(str(tmp_path / "run" / TENSORBOARD)).Reload()
+    waited, worked = (log.Scalars(f"seconds/{name}") for name in ("waited", "worked"))
+    assert len(waited) == len(worked) == 2
+    assert all(event.value > 0.05 for event in waited)

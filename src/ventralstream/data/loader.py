@@ -42,7 +42,8 @@ class Loader:
         world: How many they are.
 
     Attributes:
-        waited: Seconds that whoever iterates has waited for batches, all in all.
+        waited: Seconds for which whoever iterates has waited for batches, in this iteration (or the last one).
+        worked: Seconds that they have worked on them.
 
     Raises:
         VentralError: A number is out of its range, or training has fewer images than a batch.
@@ -81,7 +82,7 @@ class Loader:
             self.augment.check_size(data.preprocessing.size)
         self.seed = seed
         self.rank, self.world = rank, world
-        self.waited = 0.0
+        self.waited = self.worked = 0.0
         self._reader = self.data.reader(self.augment, workers, self.device)
         self.epoch = 0
         self._start = 0  # batch with which the next iteration begins: 0 but after load_state_dict
@@ -98,12 +99,20 @@ class Loader:
         # iterator first and sets the epoch afterwards.
         start, self._start = self._start, 0
         self._done = start
+        self.waited = self.worked = 0.0
         asked = time.monotonic()
         for images, labels in self._batches(start):
             self._done += 1
-            self.waited += time.monotonic() - asked
+            given = time.monotonic()
+            self.waited += given - asked
             yield images, labels
             asked = time.monotonic()
+            self.worked += asked - given
+
+    @property
+    def waiting(self) -> float:
+        """The part of the time that went by in waiting for images, 0 to 1, in this iteration (or the last one)."""
+        return self.waited / (self.waited + self.worked) if self.worked else 0.0
 
     def _batches(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         preprocessing, augment, device = self.data.preprocessing, self.augment, self.device

@@ -8,6 +8,8 @@ from rich.console import Console
 
 from ventralstream.progress import Progress
 
+WORTH_SAYING = 0.05  # part of the time that steps wait for images
+
 
 class Screen(Progress):
     """Shows a run. The time left is that of the whole run, from the pace of this session (validation and all).
@@ -23,11 +25,25 @@ class Screen(Progress):
     def __init__(self, epochs: int, batches: int, done: int, console: Console, every: float = 30.0) -> None:
         super().__init__("training", epochs * batches, "batches", done=done, console=console, every=every)
         self.epochs, self.batches = epochs, batches
+        self.advised = False
 
-    def trained(self, done: int, loss: Callable[[], float]) -> None:
-        """So many batches of the run are done; `loss` gives the last one's, for which a device may have to wait."""
+    def trained(self, done: int, loss: Callable[[], float], waiting: float = 0.0) -> None:
+        """So many batches of the run are done.
+
+        Args:
+            done: How many.
+            loss: Gives the last one's, for which a device may have to wait.
+            waiting: The part of this epoch's time in which steps waited for images.
+        """
         if done < self.total and self.due():  # after the last batch come its validation and the epoch's line
-            self.update(done, f"epoch {(done - 1) // self.batches + 1}/{self.epochs}, loss {loss():.3f}")
+            waits = f", waiting for images {waiting:.0%}" if waiting >= WORTH_SAYING else ""
+            self.update(done, f"epoch {(done - 1) // self.batches + 1}/{self.epochs}, loss {loss():.3f}{waits}")
+
+    def waited(self, waiting: float, faster: str) -> None:
+        """An epoch's training has ended; what makes images come `faster` is said once, if steps waited much."""
+        if waiting >= WORTH_SAYING and faster and not self.advised:
+            self.advised = True
+            self.say(f"steps wait {waiting:.0%} of the time for images: {faster}")
 
     def validated(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """An epoch (counted from 1) has ended."""

@@ -195,7 +195,7 @@ class Session:
                 self.batch += 1
                 if self.after_batch is not None:
                     self.after_batch(self.done)
-                self.screen.trained(self.done, loss.item)
+                self.screen.trained(self.done, loss.item, self.train_loader.waiting)
                 if self.batch < self.batches:  # the last batch is followed by the validation
                     due, wanted = self._agree(time.monotonic() - self.saved_at >= self.place.checkpoint_every)
                     if due and not wanted:
@@ -203,6 +203,15 @@ class Session:
                     self._end_if_wanted(wanted)
         finally:
             _close(batches)
+        self._tell_waits()
+
+    def _tell_waits(self) -> None:
+        """Says how long this epoch's steps waited; no metric, of which a resumed run has the same."""
+        loader = self.train_loader
+        self.screen.waited(loader.waiting, loader.data.faster)
+        if self.board is not None:
+            for name, seconds in (("waited", loader.waited), ("worked", loader.worked)):
+                self.board.add_scalar(f"seconds/{name}", seconds, self.done)
 
     def _learn(self, images: Tensor, labels: Tensor) -> Tensor:
         """Updates the weights by one batch, and gives its loss."""
