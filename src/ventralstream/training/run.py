@@ -17,6 +17,7 @@ from rich.console import Console
 
 from ventralstream.checkpoints import load_network
 from ventralstream.data import SETS, Fingerprint, FolderSet, Loader, SetInfo, load_set
+from ventralstream.data.pixels import generator
 from ventralstream.data_root import data_root
 from ventralstream.device import choose_device
 from ventralstream.errors import Interrupted, VentralError, about_file
@@ -35,6 +36,8 @@ from ventralstream.training.recipe import Place, Recipe
 from ventralstream.training.screen import Screen
 from ventralstream.training.session import AfterBatch, Session, Sets, make_fabric
 from ventralstream.training.task import accuracy_name
+
+HOLDOUT_SEED = 1  # of the images that are held out: the same ones for every network and seed
 
 
 @dataclass(frozen=True)
@@ -224,10 +227,20 @@ def _standing(path: Path) -> str | None:
 def _load_sets(recipe: Recipe, place: Place) -> Sets:
     """The sets to train and to validate on; which images they hold does not depend on the recipe's seed."""
     root, size = place.root, recipe.size
-    return (
-        load_set(recipe.data, root, "train", size=size, subset=recipe.subset),
-        load_set(recipe.data, root, "val", size=size, subset=recipe.val_subset),
-    )
+    if recipe.holdout is None:
+        return (
+            load_set(recipe.data, root, "train", size=size, subset=recipe.subset),
+            load_set(recipe.data, root, "val", size=size, subset=recipe.val_subset),
+        )
+    data = load_set(recipe.data, root, "train", size=size)
+    if recipe.holdout >= len(data):
+        raise VentralError(f"{recipe.holdout} images are to be held out of '{recipe.data}', which has {len(data)}")
+    order = torch.randperm(len(data), generator=generator(HOLDOUT_SEED))
+    held, left = order[: recipe.holdout], order[recipe.holdout :]
+    for wanted, there in ((recipe.subset, left), (recipe.val_subset, held)):
+        if wanted is not None and wanted > len(there):
+            raise VentralError(f"a subset of {wanted} images was asked for, there are {len(there)} with this holdout")
+    return (data.select(left[: recipe.subset].sort().values), data.select(held[: recipe.val_subset].sort().values))
 
 
 def _network(
