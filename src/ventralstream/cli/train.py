@@ -35,7 +35,9 @@ def train(
     ),
     out: Path | None = OUT,
     resume: Path | None = RESUME,
-    data: str = typer.Option(Recipe.data, help="Image set: cifar10, cifar100, folder or scenes.", rich_help_panel=WHAT),
+    data: str = typer.Option(
+        Recipe.data, help="Image set: cifar10, cifar100, folder, packed or scenes.", rich_help_panel=WHAT
+    ),
     root: options.Root = None,
     size: int | None = typer.Option(
         None,

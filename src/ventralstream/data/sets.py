@@ -1,4 +1,4 @@
-"""Labelled image sets by name: CIFAR-10 and -100, any folder of class folders, and digits in clutter."""
+"""Labelled image sets by name: CIFAR-10 and -100, any folder of class folders, packed ones, and digits in clutter."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ventralstream.data.class_folders import list_split
 from ventralstream.data.folder import Preprocessing
 from ventralstream.data.folder_set import FolderSet
 from ventralstream.data.memory import MemorySet
+from ventralstream.data.packed import PackedSet, open_packed
 from ventralstream.data.pixels import generator
 from ventralstream.data.scenes import MEAN, STD, compose_scenes
 from ventralstream.data.source import SetInfo
@@ -23,7 +24,9 @@ from ventralstream.errors import VentralError, printable, unknown
 
 Split = Literal["train", "val"]
 
-SETS = ("cifar10", "cifar100", "folder", "scenes")
+LabelledSet = MemorySet | FolderSet | PackedSet
+
+SETS = ("cifar10", "cifar100", "folder", "packed", "scenes")
 _SPLITS = ("train", "val")
 _SCENES = {"train": 10_000, "val": 2_000}  # how many are composed unless a subset is asked for
 _CIFAR = {
@@ -42,7 +45,7 @@ def load_set(
     subset: int | None = None,
     seed: int = 0,
     clutter: Sequence[int] | None = None,
-) -> MemorySet | FolderSet:
+) -> LabelledSet:
     """Loads a labelled image set; nothing is downloaded.
 
     * "cifar10", "cifar100": read from the official files into memory; training usually shifts by up to 4 pixels and
@@ -52,6 +55,7 @@ def load_set(
       `root/val/images` are); training usually cuts out parts of at least 8 % of the area and reflects, evaluation
       is the "crop" of `Preprocessing`. The classes are the folders in `root/train` (in `root/val` if there is no
       `train`) by name, but for hidden ones.
+    * "packed": what `ventral data pack` made of such a folder; training usually does the same.
     * "scenes": digits in clutter, composed in memory of scans that scikit-learn carries; training usually shifts by
       up to 2 pixels. "val" is made of other scans than "train".
 
@@ -59,7 +63,8 @@ def load_set(
         name: One of `SETS`.
         root: Folder of the set; None: the one that VENTRALSTREAM_DATA names. Not for "scenes".
         split: "train", or "val" for what is held out of it (CIFAR's test images).
-        size: Height and width in pixels for "folder" (224) and "scenes" (32); CIFAR's are 32.
+        size: Height and width in pixels for "folder" (224) and "scenes" (32); CIFAR's are 32, and of a packed set
+            they are what it was packed with.
         subset: Take only so many images: the first of a permutation that depends on `seed`. Of "scenes", how
             many are composed (10,000 to train, 2,000 to validate).
         seed: Of the subset, or of the scenes, 0 or more.
@@ -82,7 +87,13 @@ def load_set(
     if clutter is not None:
         raise VentralError(f"only 'scenes' have clutter, the set '{name}' has not.")
     folder = data_root(root, name)
-    found = _folder(folder, split, size) if name == "folder" else _cifar(name, folder, split, size)
+    found: LabelledSet
+    if name == "folder":
+        found = _folder(folder, split, size)
+    elif name == "packed":
+        found = _packed(folder, split, size)
+    else:
+        found = _cifar(name, folder, split, size)
     if subset is None:
         return found
     if subset > len(found):
@@ -130,3 +141,10 @@ def _folder(root: Path, split: Split, size: int | None) -> FolderSet:
     found = list_split(root, split)
     info = SetInfo("folder", found.classes, Preprocessing(224 if size is None else size))
     return FolderSet(info, found.folder, found.ids, torch.tensor(found.labels), found.passed_over)
+
+
+def _packed(root: Path, split: Split, size: int | None) -> PackedSet:
+    found = open_packed(root, split)
+    if size not in (None, packed := found.preprocessing.size):
+        raise VentralError(f"the images packed in '{printable(root)}' are {packed} pixels wide and high, not {size}.")
+    return found
