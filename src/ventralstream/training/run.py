@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 
 from ventralstream.checkpoints import load_network
-from ventralstream.data import SETS, Fingerprint, FolderSet, Loader, SetInfo, load_set
+from ventralstream.data import SETS, Fingerprint, Loader, SetInfo, load_set
 from ventralstream.data.pixels import generator
 from ventralstream.data_root import data_root
 from ventralstream.device import choose_device
@@ -148,7 +148,7 @@ def resume(
 
 def _fingerprints(sets: Sets) -> tuple[Fingerprint, ...]:
     """Of the images on disk, to train and to validate on; sets in memory are checked when they are loaded."""
-    return tuple(data.fingerprint() for data in sets if isinstance(data, FolderSet))
+    return tuple(filter(None, (data.fingerprint() for data in sets)))
 
 
 def _check_same(run: RunFolder, sets: Sets, place: Place) -> None:
