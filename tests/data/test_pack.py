@@ -157,7 +157,9 @@ def test_killed_twice_with_processes_that_decode(pack, tmp_path, monkeypatch):
     whole, flush = contents(pack("whole").folder), pack_module._flush
 
     def killed_after(count):
-        def killed(file, writes=iter(range(1, 100))):
+        writes = iter(range(1, 100))
+
+        def killed(file):
             flush(file)
             if next(writes) == count:
                 os.kill(os.getpid(), signal.SIGKILL)
