@@ -14,9 +14,11 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from ventralstream.checkpoints import load_network
-from ventralstream.data import SETS, Fingerprint, FolderSet, Loader, SetInfo, load_set
+from ventralstream.data import SETS, Fingerprint, FolderSet, Loader, MemorySet, SetInfo, load_set
+from ventralstream.data.augment import Augment
 from ventralstream.data_root import data_root
 from ventralstream.device import choose_device
 from ventralstream.errors import Interrupted, VentralError, about_file
@@ -35,6 +37,9 @@ from ventralstream.training.recipe import Place, Recipe
 from ventralstream.training.screen import Screen
 from ventralstream.training.session import AfterBatch, Session, Sets, make_fabric
 from ventralstream.training.task import accuracy_name
+from ventralstream.training.whitening import whiten
+
+_FITTED_IMAGES = 1000  # that a first layer is fitted to
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,8 @@ def train(
         sets = _load_sets(recipe, place)
         network = _network(model, sets[0].info, recipe.seed, steps, readout)
         _check(network.spec, recipe, place, sets)
+        if recipe.whiten and not _has_learnt(model):
+            whiten(network, _some(sets[0], recipe.seed))
         prints = _fingerprints(sets)
         start = Checkpoint(0, 0, recipe, network.spec, sets[0].info, prints, place, network.state_dict())
         create_run(path, start)
@@ -135,7 +142,7 @@ def resume(
         run, start = recover(path, (console or stderr_console()).print, repair=is_first_process())
         place = (place or run.place).replace(**(changes or {}))
         if start.epoch >= run.recipe.epochs:
-            run.save_weights(start.build())  # the last session may have died just before it did
+            run.save_weights(start.learnt())  # the last session may have died just before it did
             write_text(run.metrics, start.metrics)
             return _result(run, start.spec, was_complete=True)
         sets = _load_sets(run.recipe, place)
@@ -257,6 +264,19 @@ def _network(
             f"'{spec.name}' does not fit the images of '{data.name}', which are {shape}: {' '.join(str(error).split())}"
         ) from None
     return network
+
+
+def _has_learnt(model: str | Path | NetworkSpec | Network) -> bool:
+    """Whether the model comes with weights of its own."""
+    named = isinstance(model, str) and model in list_models()
+    return isinstance(model, Network) or (isinstance(model, (str, Path)) and not named and Path(model).is_dir())
+
+
+def _some(images: MemorySet | FolderSet, seed: int) -> Tensor:
+    """Some training images, as they are and normalised."""
+    count = min(len(images), _FITTED_IMAGES)
+    batch, _ = next(iter(Loader(images, count, train=True, augment=Augment(), seed=seed)))
+    return batch
 
 
 def _read(path: Path) -> NetworkSpec | Network:
