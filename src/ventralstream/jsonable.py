@@ -121,8 +121,8 @@ def from_json(data: Any, kind: type[Spec] | None = None) -> Any:
 
     Args:
         data: Plain dicts, lists, numbers and strings.
-        kind: What it is, where "type" is left out of it (what people write by hand); inside, "type" may be left out where
-            a field takes one kind of spec only.
+        kind: What it is, where "type" is left out of it, as people do who write by hand; inside, "type" may be left out
+            where a field takes one kind of spec only.
 
     Raises:
         VentralError: for an unknown type or field (naming the nearest valid one), or a value of the wrong type.

@@ -33,7 +33,9 @@ class _Loader(yaml.SafeLoader):
 
 
 # "1e-3" is a number to everybody but YAML 1.1.
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def read_yaml(path: Path, what: str, lines: str = LINES) -> dict[Any, Any]:

@@ -5,11 +5,12 @@ import torch
 
 from ventralstream.errors import VentralError
 from ventralstream.jsonable import from_json
-from ventralstream.training import SGD, AdamW, Place, Recipe, Schedule
+from ventralstream.training import SGD, AdamW, DecisionLoss, Place, Recipe, Schedule, WeightedLoss
 
 
 def test_json_is_exact():
-    for spec in (Recipe(), Recipe(optimizer=SGD(lr=0.3), clip=None, subset=5), Place(root="x", threads=2)):
+    other = Recipe(optimizer=SGD(lr=0.3), clip=0.0, loss=WeightedLoss(weights=(0.5, 1.0)), subset=5)
+    for spec in (Recipe(), other, Place(root="x", threads=2)):
         assert from_json(spec.to_json()) == spec
     with pytest.raises(VentralError, match="unknown option 'epoch' of 'recipe'; did you mean 'epochs'"):
         from_json(Recipe().to_json() | {"epoch": 3})
@@ -20,14 +21,14 @@ def test_json_is_exact():
     [
         (lambda: Recipe(epochs=0), "'epochs' of 'recipe' is 0"),
         (lambda: Recipe(batch_size=0), "'batch_size' of 'recipe' is 0"),
-        (lambda: Recipe(clip=0.0), "'clip' of 'recipe' is 0.0; expected a finite number above 0"),
-        (lambda: Recipe(label_smoothing=1.0), "label_smoothing"),
+        (lambda: Recipe(clip=-1.0), "'clip' of 'recipe' is -1.0; expected a finite number"),
+        (lambda: DecisionLoss(label_smoothing=1.0), "label_smoothing"),
         (lambda: Recipe(precision="64"), "precision"),
         (lambda: SGD(lr=0.0), "'lr' of 'sgd' is 0.0; expected a finite number above 0"),
         (lambda: SGD(lr=math.nan), "'lr' of 'sgd' is nan; expected a finite number above 0"),
         (lambda: AdamW(weight_decay=-1.0), "'weight_decay' of 'adamw' is -1.0"),
         (lambda: SGD(momentum=1.0), "momentum"),
-        (lambda: Schedule(shape="cosin"), "did you mean 'cosine'"),
+        (lambda: Schedule(kind="cosin"), "did you mean 'cosine'"),
         (lambda: Schedule(warmup=-1.0), "'warmup' of 'schedule' is -1.0"),
         (lambda: Place(devices=0), "'devices' of 'place' is 0"),
         (lambda: Place(checkpoint_every=-1.0), "'checkpoint_every' of 'place' is -1.0"),
@@ -43,16 +44,17 @@ def factors(batches=10, epochs=4, **options):
 
 
 def test_schedules():
-    assert set(factors(shape="constant")) == {1.0}
-    assert factors(shape="step", drop_every=2.0, drop=0.5) == [1.0] * 20 + [0.5] * 20
-    cosine = factors(shape="cosine")
+    assert set(factors(kind="constant")) == {1.0}
+    assert factors(kind="step", drop_every=2.0, drop=0.5) == [1.0] * 20 + [0.5] * 20
+    assert factors(kind="step", drop_at=(1.0, 1.5), drop=0.5) == [1.0] * 10 + [0.5] * 5 + [0.25] * 25
+    cosine = factors(kind="cosine")
     assert cosine[0] == 1 and cosine[20] == pytest.approx(0.5) and 0 < cosine[-1] < 0.01
-    once = factors(shape="onecycle")
+    once = factors(kind="onecycle")
     assert max(once) == once[11] == 1 and once[0] == pytest.approx(1 / 12) and once[-1] == pytest.approx(1 / 28)
     assert once == sorted(once[:12]) + sorted(once[12:], reverse=True)
-    warm = factors(shape="cosine", warmup=0.5)
+    warm = factors(kind="cosine", warmup=0.5)
     assert warm[:4] == pytest.approx([c * (i + 1) / 5 for i, c in enumerate(cosine[:4])]) and warm[5:] == cosine[5:]
-    assert factors(batches=1, epochs=1, shape="onecycle") == [1.0]
+    assert factors(batches=1, epochs=1, kind="onecycle") == [1.0]
 
 
 def test_optimisers_decay_weights_but_not_biases():

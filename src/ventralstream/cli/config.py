@@ -11,6 +11,7 @@ import typer
 from ventralstream.errors import VentralError, shortened, unknown
 from ventralstream.yaml_file import kind_of, read_yaml
 
+
 def _load(context: typer.Context, path: Path | None) -> Path | None:
     if path is not None:
         context.default_map = {**(context.default_map or {}), **_options(context, path)}

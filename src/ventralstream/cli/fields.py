@@ -1,8 +1,8 @@
 """A spec's fields as options of a command: what a field is, may be and means is declared where the field is.
 
 The help of an option is the field's line under "Attributes:" in the class's docstring, its type and range are the
-annotation's. A field that is itself a spec gives its own fields; where it may be one of several kinds it is an option too,
-which takes their names (`--optimizer adamw`), and a field called `kind` goes by the name of what it is the kind of
+annotation's. A field that is itself a spec gives its own fields; where it may be one of several kinds it is an option
+too, which takes their names (`--optimizer adamw`), and a field called `kind` goes by the name of what it is the kind of
 (`--schedule cosine`). Options that are not given change nothing.
 """
 
@@ -23,6 +23,7 @@ from ventralstream.errors import VentralError, unknown
 from ventralstream.jsonable import Spec, from_json, hints, spec_class, tags
 
 S = TypeVar("S", bound=Spec)
+Command = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def options_of(cls: type[Spec], path: tuple[str, ...] = ()) -> list[Option]:
             found.append(Option(name, here, hint, about.get(field.name, ""), _words(default), (cls.tag,)))
             continue
         if len(kinds) > 1:
-            choice = Literal[tuple(kind.tag for kind in kinds)]
+            choice: Any = Literal.__getitem__(tuple(kind.tag for kind in kinds))
             text = default.tag if isinstance(default, Spec) else _words(default)
             found.append(Option(field.name, here, choice, about[field.name], text, (cls.tag,), selects=True))
         parts = _merged([option for kind in kinds for option in options_of(kind, here)])
@@ -69,7 +70,9 @@ def options_of(cls: type[Spec], path: tuple[str, ...] = ()) -> list[Option]:
     return found
 
 
-def with_fields(**classes: tuple[type[Spec], Callable[[str], str]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_fields(
+    **classes: tuple[type[Spec], Callable[[str], str]],
+) -> Callable[[Command], Command]:
     """Gives a command the options of specs' fields, before its parameter `config`.
 
     Args:
@@ -77,12 +80,15 @@ def with_fields(**classes: tuple[type[Spec], Callable[[str], str]]) -> Callable[
             command's parameter that receives what was given, a dict by option.
     """
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Command) -> Command:
         own = inspect.signature(command, eval_str=True).parameters
         made = {parameter: options_of(cls) for parameter, (cls, _) in classes.items()}
         generated = [
             inspect.Parameter(
-                option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(option, panel(option.name))
+                option.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=_annotation(option, panel),
             )
             for (_, panel), options in zip(classes.values(), made.values(), strict=True)
             for option in options
@@ -115,7 +121,8 @@ def changed(spec: S, given: Mapping[str, Any]) -> S:
     for option in sorted(options_of(cls), key=lambda o: not o.selects):
         if option.name not in given:
             continue
-        value, place, kind = given[option.name], data, cls
+        value, place = given[option.name], data
+        kind: type[Spec] = cls
         for name in option.path[:-1]:
             kinds = _kinds(hints(kind)[name])
             if place[name] is None:
@@ -170,7 +177,7 @@ def _merged(options: list[Option]) -> Iterator[Option]:
         yield Option(name, first.path, first.hint, first.help, text, owners, first.selects)
 
 
-def _annotation(option: Option, panel: str) -> Any:
+def _annotation(option: Option, panel: Callable[[str], str]) -> Any:
     plain = _plain(option.hint)
     names = (f"--{_dashed(option.name)}",)
     if plain is bool:
@@ -178,7 +185,9 @@ def _annotation(option: Option, panel: str) -> Any:
     help_ = option.help.replace("`", "")
     if typing.get_origin(plain) is Literal:
         help_ = f"{help_} [{'|'.join(map(str, typing.get_args(plain)))}]"
-    declared = typer.Option(*names, help=help_, show_default=option.default or False, rich_help_panel=panel)
+    declared = typer.Option(
+        *names, help=help_, show_default=option.default or False, rich_help_panel=panel(option.name)
+    )
     return Annotated[(plain if plain in (int, float, bool) else str) | None, declared]
 
 

@@ -1,11 +1,15 @@
-"""`ventral list`: the registered models."""
+"""`ventral list`: the registered models, and the recipes."""
 
 from __future__ import annotations
 
+import fnmatch
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def list_(
@@ -14,10 +18,13 @@ def list_(
         None, help="Only of this family: convrnn, cornet, liao_poggio or feedforward.", show_default="all"
     ),
     published: bool = typer.Option(False, "--published", help="Only models of which weights are published."),
+    recipes: bool = typer.Option(False, "--recipes", help="List the recipes for `ventral train --recipe` instead."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """List the registered models."""
-    from rich.console import Console
+    """List the registered models, or the recipes."""
+    if recipes:
+        _list_recipes(pattern, as_json)
+        return
     from rich.table import Table
 
     from ventralstream.errors import unknown
@@ -55,11 +62,44 @@ def list_(
             f"step {row['first_logits']}",
             f"{row['input_size']} px",
         )
-    console = Console()
-    if not console.is_terminal:
-        console.width = 1000  # a pipe has no width: no name is cut
-    console.print(table)
+    _print(table)
     if published:
         pages = dict.fromkeys(row["published_weights"] for row in rows)
         typer.echo(f"\nTheir weights, for `ventral convert`: {', '.join(pages)}")
     typer.echo("\n`ventral show MODEL` tells more of each.")
+
+
+def _list_recipes(pattern: str, as_json: bool) -> None:
+    from rich.table import Table
+
+    from ventralstream.errors import unknown
+    from ventralstream.training import list_recipes, load_recipe
+
+    about = list_recipes()
+    names = [name for name in about if fnmatch.fnmatchcase(name, pattern)]
+    if not names:
+        raise unknown("recipe", pattern, about)
+    recipes = {name: load_recipe(name) for name in names}
+    if as_json:
+        typer.echo(json.dumps({name: {"about": about[name], **r.to_json()} for name, r in recipes.items()}, indent=1))
+        return
+    table = Table("recipe", "data", "epochs", "batch", "optimiser", "what it is", box=None, pad_edge=False)
+    for name, recipe in recipes.items():
+        row = (
+            recipe.data,
+            str(recipe.epochs),
+            str(recipe.batch_size),
+            f"{recipe.optimizer.tag} {recipe.optimizer.lr:g}",
+        )
+        table.add_row(name, *row, about[name])
+    _print(table)
+    typer.echo("\n`ventral train MODEL --recipe NAME`; give a file or a run's folder for one of your own.")
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = 1000  # a pipe has no width: no name is cut
+    console.print(table)

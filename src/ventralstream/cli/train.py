@@ -51,9 +51,9 @@ def train(
     readout: Annotated[
         str | None,
         typer.Option(
-            help="How the network decides: by the logits of the last step (last), their mean over steps (mean), those of"
-            " the most confident step (max_confidence), of the first with a confidence of 0.9 (threshold), or the last"
-            " step's with all steps kept (per_step).",
+            help="How the network decides: by the logits of the last step (last, or per_step, which keeps all), their"
+            " mean over steps (mean), those of the most confident step (max_confidence), or of the first with a"
+            " confidence of 0.9 (threshold).",
             show_default="the model's",
             rich_help_panel=WHAT,
         ),

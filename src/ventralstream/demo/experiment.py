@@ -25,8 +25,8 @@ from ventralstream.network import Network
 from ventralstream.progress import Progress
 from ventralstream.readout import PerStep
 from ventralstream.spec import NetworkSpec
-from ventralstream.training.folder import open_run
 from ventralstream.training import AdamW, MeanLoss, Place, Recipe, Schedule
+from ventralstream.training.folder import open_run
 from ventralstream.training.run import resume, train
 
 RECURRENT, MINIMAL, FEEDFORWARD = "recurrent", "minimal", "feedforward"

@@ -1,7 +1,7 @@
 """Losses over time, as data: how the network is run in a batch, and what is made smaller.
 
-All are cross-entropies with the class; they differ in which logits they look at. Beside `Readout`, which says how logits
-become a decision. Torch is imported when a loss is computed.
+All are cross-entropies with the class; they differ in which logits they look at. How logits become a decision is said
+by a `Readout`. Torch is imported when a loss is computed.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ class WeightedLoss(Loss):
         driven = spec.steps - first_steps(spec)[spec.readout_area]
         if len(self.weights) > driven:
             raise VentralError(
-                f"the loss weights {len(self.weights)} steps, but the image drives {driven} of the {spec.steps} steps of"
-                f" '{spec.name}'"
+                f"the loss weights {len(self.weights)} steps, but the image drives {driven} of the {spec.steps} steps"
+                f" of '{spec.name}'"
             )
 
     def view(self, spec: NetworkSpec, rng: random.Random) -> View:

@@ -44,16 +44,22 @@ class Optimizer(Spec):
 @tagged("sgd")
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent with Nesterov's momentum (plain if `momentum` is 0)."""
+    """Stochastic gradient descent with momentum.
+
+    Attributes:
+        momentum: The part of the last update that goes on; 0 for none.
+        nesterov: Whether the gradient is that after the momentum's step (Nesterov's).
+    """
 
     lr: Positive = 0.1
     weight_decay: Amount = 5e-4
     momentum: Fraction = 0.9
+    nesterov: bool = True
 
     def _of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         import torch
 
-        return torch.optim.SGD(groups, self.lr, momentum=self.momentum, nesterov=self.momentum > 0)
+        return torch.optim.SGD(groups, self.lr, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0)
 
 
 @tagged("adamw")

@@ -52,9 +52,9 @@ class Recipe(Spec):
     holdout: Count | None = None
     epochs: Count = 20
     batch_size: Count = 64
-    optimizer: Optimizer = SGD()
-    schedule: Schedule = Schedule()
-    loss: Loss = DecisionLoss()
+    optimizer: Optimizer = SGD()  # noqa: RUF009 - frozen
+    schedule: Schedule = Schedule()  # noqa: RUF009
+    loss: Loss = DecisionLoss()  # noqa: RUF009
     augment: Augment | None = None
     clip: Amount = 1.0
     ema_decay: Fraction = 0.0

@@ -16,8 +16,8 @@ class Schedule(Spec):
     """The learning rate over the run, as a factor of the optimiser's.
 
     Attributes:
-        kind: "constant"; "step" (multiplied by `drop` every `drop_every` epochs, or at `drop_at`); "cosine" (half a period,
-            down to 0 at the end of the run); "onecycle" (up in a straight line for the first 30 % of the run
+        kind: "constant"; "step" (multiplied by `drop` every `drop_every` epochs, or at `drop_at`); "cosine" (half a
+            period, down to 0 at the end of the run); "onecycle" (up in a straight line for the first 30 % of the run
             and down to 0 in another; after Smith & Topin 2017, but with constant momentum: our choice).
         warmup: Epochs during which the factor also rises from 0 in a straight line.
         drop_every: Epochs between the drops of "step".
