@@ -86,9 +86,9 @@ def initialise(module: nn.Module, how: str) -> None:
         how: "torch" leaves torch's defaults (CORnet-R/-RT); "convrnn" is that of Nayebi et al. 2018 (variance scaling,
             the linear layer normal with std 0.01, its bias 1); "cornet_s" normal with std sqrt(2 / (k k out))
             (CORnet-S); "xavier" uniform (CORnet-Z); "he" normal by fan-in (Liao and Poggio 2016); "he_out" by fan-out
-            (ResNets); "identity" as "he", but each square kernel's first filters pass one input channel on unchanged
-            (Zagoruyko & Komodakis 2017 of all, Jordan 2024 of the first filters). Biases start at 0 in all but "torch"; the linear layers of "cornet_s" and "he_out" start as
-            torch's.
+            (ResNets); "identity" as "he", but the first filters of each kernel with a middle pass one input channel on
+            unchanged (after Zagoruyko & Komodakis 2017, and Jordan 2024). Biases start at 0 in all but "torch"; the
+            linear layers of "cornet_s" and "he_out" start as torch's.
     """
     if how == "torch":
         return

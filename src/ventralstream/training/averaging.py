@@ -6,7 +6,9 @@ import copy
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from ventralstream.network import Network
 
 
 class Average:
@@ -24,14 +26,14 @@ class Average:
         network: The averaged network.
     """
 
-    def __init__(self, network: nn.Module, decay: float, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, network: Network, decay: float, tensors: Mapping[str, Tensor]) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
         self.decay = decay
         if tensors:
             self.network.load_state_dict(tensors)
 
     @torch.no_grad()
-    def add(self, network: nn.Module, batch: int) -> None:
+    def add(self, network: Network, batch: int) -> None:
         """Takes in the weights after `batch` batches (counted from 1) of the run."""
         part = 1 - min(self.decay, (1 + batch) / (10 + batch))
         mean, new = self.network.state_dict(), network.state_dict()

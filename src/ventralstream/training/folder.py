@@ -69,6 +69,7 @@ class Checkpoint:
         scaler: That of the loss's scaler, with precision "16".
         loader: Where the loader stood.
         seen: Sum of losses, right answers and images of the epoch so far.
+        flops: What training has cost up to here; see `ventralstream.cost.training_flops`.
         metrics: `metrics.csv` up to here.
     """
 
@@ -85,6 +86,7 @@ class Checkpoint:
     scaler: dict[str, Any] = field(default_factory=dict)
     loader: dict[str, int] = field(default_factory=dict)
     seen: Tensor = field(default_factory=lambda: torch.zeros(3))
+    flops: int = 0
     metrics: str = ""
 
     def content(self) -> dict[str, Any]:

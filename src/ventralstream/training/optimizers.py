@@ -101,7 +101,9 @@ class Muon(Optimizer):
         """As its base says."""
         from ventralstream.training.muon import MuonWithAdam
 
-        filters, matrices, vectors = [], [], []
+        filters: list[torch.nn.Parameter] = []
+        matrices: list[torch.nn.Parameter] = []
+        vectors: list[torch.nn.Parameter] = []
         for p in parameters:
             read_many = p.dim() == 4 and p.shape[1] >= _CHANNELS_OF_A_FILTER
             (filters if read_many else matrices if p.dim() > 1 else vectors).append(p)

@@ -55,6 +55,7 @@ class Result:
         decision: Validation accuracy of the network's readout after the last epoch, 0 to 1.
         accuracy: The same of the logits of each step, from the first that the image drives.
         dt_ms: Milliseconds per step.
+        pflop: What training has cost, in 10^15 operations; see `ventralstream.cost.training_flops`.
         was_complete: Whether there was nothing left to do.
     """
 
@@ -63,6 +64,7 @@ class Result:
     decision: float
     accuracy: dict[int, float]
     dt_ms: float
+    pflop: float
     was_complete: bool
 
 
@@ -328,7 +330,8 @@ def _result(run: RunFolder, spec: NetworkSpec, was_complete: bool) -> Result:
         raise VentralError(f"'{run.metrics}' has no row of a whole epoch")
     first = first_steps(spec)[spec.readout_area]
     accuracy = {step: float(rows[-1][accuracy_name(step)]) for step in range(first, spec.steps)}
-    return Result(run.path, len(rows), float(rows[-1]["val_accuracy"]), accuracy, spec.dt_ms, was_complete)
+    decision, pflop = (float(rows[-1][name]) for name in ("val_accuracy", "pflop"))
+    return Result(run.path, len(rows), decision, accuracy, spec.dt_ms, pflop, was_complete)
 
 
 @contextmanager

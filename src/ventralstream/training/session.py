@@ -13,6 +13,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from ventralstream.cost import training_flops
 from ventralstream.data import FolderSet, Loader, MemorySet
 from ventralstream.data.pixels import seed_of
 from ventralstream.errors import VentralError
@@ -113,6 +114,7 @@ class Session:
             self.train_loader.load_state_dict(start.loader)
         # In this epoch: sum of losses, right answers, images; what was counted before is the first process's.
         self.seen = start.seen.to(fabric.device) * fabric.is_global_zero
+        self.flops = start.flops
         self.watch = Watch(fabric.device, scaled=self.recipe.precision == "16")
         self.metrics: Metrics | None = None
         self.board: SummaryWriter | None = None
@@ -182,6 +184,7 @@ class Session:
                 scaler=self.fabric.strategy.precision.state_dict(),
                 loader=self.train_loader.state_dict(),
                 seen=seen,
+                flops=self.flops,
                 metrics=self.metrics.text,
             )
             write_checkpoint(folder / position_name(self.epoch, self.batch), here.content())
@@ -239,6 +242,8 @@ class Session:
         norm = self._clip()
         fabric.strategy.optimizer_step(self.optimizer)
         self.optimizer.zero_grad()
+        flops = training_flops(self.network.spec, view.steps, view.presentation, view.readout)
+        self.flops += flops * recipe.batch_size
         if self.average is not None:
             self.average.add(self.network, step)
         loss: Tensor = objective.detach()  # a number that the device may still be working on
@@ -276,6 +281,7 @@ class Session:
         return {
             "train_loss_epoch": loss / seen,
             "train_accuracy_epoch": right / seen,
+            "pflop": self.flops / 1e15,
             "val_accuracy": validated.decision,
             **dict(by_step),
         }

@@ -51,9 +51,7 @@ def _reading(network: Network, connection: int) -> list[Conv2d]:
         sequences = [network.areas[network.spec.connections[connection].target].drive_layers]
     firsts = [s.layers[0] for s in sequences if isinstance(s, Sequence) and len(s.layers)]
     channels = network.spec.input_shape[0]
-    return [
-        m for m in firsts if isinstance(m, Conv2d) and not m.spec.separable and m.conv.weight.shape[1] == channels
-    ]
+    return [m for m in firsts if isinstance(m, Conv2d) and not m.spec.separable and m.conv.weight.shape[1] == channels]
 
 
 def _components(images: Tensor, side: int) -> Tensor:
@@ -61,11 +59,12 @@ def _components(images: Tensor, side: int) -> Tensor:
     channels = images.shape[1]
     size = channels * side * side
     count, total, products = 0, torch.zeros(size, dtype=torch.double), torch.zeros(size, size, dtype=torch.double)
-    for image in images.float().cpu().split(max(1, _NUMBERS_AT_ONCE // (size * images[0, 0].numel()))):
+    for image in torch.split(images.float().cpu(), max(1, _NUMBERS_AT_ONCE // (size * images[0, 0].numel()))):
         patches = F.unfold(image, side).transpose(1, 2).reshape(-1, size).double()
         count, total, products = count + len(patches), total + patches.sum(0), products + patches.T @ patches
     mean = total / count
     variances, directions = torch.linalg.eigh(products / count - torch.outer(mean, mean))
     directions = directions * torch.where(directions.sum(0) < 0, -1.0, 1.0)  # which of the two is not left to LAPACK
     parts = directions / (variances.clamp_min(0) + _NOISE).sqrt()
-    return parts.T.flip(0).reshape(-1, channels, side, side).float()
+    filters: Tensor = parts.T.flip(0).reshape(-1, channels, side, side)
+    return filters.float()
