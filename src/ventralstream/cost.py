@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.utils.flop_counter import flop_registry
 from ventralstream.network import Network
 from ventralstream.presentation import Presentation
 from ventralstream.program import Program, Request
+from ventralstream.readout import Readout
 from ventralstream.spec import NetworkSpec
 
 
@@ -76,6 +78,33 @@ def cost(spec: NetworkSpec, steps: int | None = None, presentation: Presentation
         training_bytes_naive=kept[1],
     )
     return result, program
+
+
+@cache
+def training_flops(
+    spec: NetworkSpec,
+    steps: int | None = None,
+    presentation: Presentation | None = None,
+    readout: Readout | None = None,
+) -> int:
+    """FLOPs that training costs for an image: three times those of the planned forward pass.
+
+    The backward pass of a convolution is two as large as its forward one. The plan is the one in training, where stages
+    with batch statistics or dropout are computed at every step. What recomputation (remat) adds is not counted, nor
+    what depends on no image, nor the optimiser.
+
+    Args:
+        spec: The network.
+        steps: Steps; the spec's by default.
+        presentation: The spec's by default.
+        readout: The logits that are learnt from; the spec's by default.
+    """
+    with torch.device("meta"):
+        network = Network(spec).train()
+    stop = network.count_steps(steps, presentation)
+    wanted = network.readout_steps(readout or spec.readout, stop)
+    request = Request(0, stop, presentation or spec.presentation, frozenset((spec.readout_area, t) for t in wanted))
+    return 3 * (_flops(network, request, 3) - _flops(network, request, 2))
 
 
 def _stimulus(network: Network, request: Request, batch: int) -> dict[str, torch.Tensor]:

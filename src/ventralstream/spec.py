@@ -234,7 +234,7 @@ class NetworkSpec(Spec):
     readout: Readout = LAST
     before_start: Literal["zeros", "silent"] = "zeros"
     dt_ms: Positive = 10.0
-    init: Literal["torch", "convrnn", "cornet_s", "xavier", "he", "he_out"] = "torch"
+    init: Literal["torch", "convrnn", "cornet_s", "xavier", "he", "he_out", "identity"] = "torch"
     mean: tuple[Real, ...] = (0.485, 0.456, 0.406)
     std: tuple[Spread, ...] = (0.229, 0.224, 0.225)
 

@@ -68,6 +68,16 @@ def variance_scaling_(weight: Tensor, scale: float = 1.0) -> None:
     nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
 
+def pass_on_(layer: nn.Conv2d) -> None:
+    """Makes the first filters of a convolution pass one input channel on each, unchanged, as far as there are as many.
+
+    Kernels of an even side have no middle, and those of a part of the channels pass nothing on: they stay as they are.
+    """
+    if layer.groups > 1 or any(side % 2 == 0 for side in layer.kernel_size):
+        return
+    nn.init.dirac_(layer.weight.data[: layer.weight.shape[1]])
+
+
 def initialise(module: nn.Module, how: str) -> None:
     """Starts all convolutions and linear layers below `module`.
 
@@ -76,8 +86,9 @@ def initialise(module: nn.Module, how: str) -> None:
         how: "torch" leaves torch's defaults (CORnet-R/-RT); "convrnn" is that of Nayebi et al. 2018 (variance scaling,
             the linear layer normal with std 0.01, its bias 1); "cornet_s" normal with std sqrt(2 / (k k out))
             (CORnet-S); "xavier" uniform (CORnet-Z); "he" normal by fan-in (Liao and Poggio 2016); "he_out" by fan-out
-            (ResNets). Biases start at 0 in all but "torch"; the linear layers of "cornet_s" and "he_out" start as
-            torch's.
+            (ResNets); "identity" as "he", but the first filters of each kernel with a middle pass one input channel on
+            unchanged (after Zagoruyko & Komodakis 2017, and Jordan 2024). Biases start at 0 in all but "torch"; the
+            linear layers of "cornet_s" and "he_out" start as torch's.
     """
     if how == "torch":
         return
@@ -91,8 +102,10 @@ def initialise(module: nn.Module, how: str) -> None:
             variance_scaling_(layer.weight)
         elif how == "xavier":
             nn.init.xavier_uniform_(layer.weight)
-        elif how == "he":
+        elif how in ("he", "identity"):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if how == "identity" and isinstance(layer, nn.Conv2d):
+                pass_on_(layer)
         elif how == "he_out" and not linear:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
         elif how == "cornet_s" and not linear:

@@ -8,7 +8,7 @@ from ventralstream.training.loss import (
     RandomStepLoss,
     WeightedLoss,
 )
-from ventralstream.training.optimizers import SGD, AdamW, Optimizer
+from ventralstream.training.optimizers import SGD, AdamW, Muon, Optimizer
 from ventralstream.training.recipe import Place, Recipe
 from ventralstream.training.recipe_file import list_recipes, load_recipe
 from ventralstream.training.schedule import Schedule
@@ -19,6 +19,7 @@ __all__ = [
     "DecisionLoss",
     "Loss",
     "MeanLoss",
+    "Muon",
     "Optimizer",
     "Place",
     "RandomDurationLoss",

@@ -64,10 +64,12 @@ class Checkpoint:
         fingerprints: Of the images to train and to validate on.
         place: Where it was trained last.
         network: The network's tensors.
+        average: Those of the average of its weights, if the recipe has one.
         optimizer: The optimiser's state; None at the beginning.
         scaler: That of the loss's scaler, with precision "16".
         loader: Where the loader stood.
         seen: Sum of losses, right answers and images of the epoch so far.
+        flops: What training has cost up to here; see `ventralstream.cost.training_flops`.
         metrics: `metrics.csv` up to here.
     """
 
@@ -79,10 +81,12 @@ class Checkpoint:
     fingerprints: tuple[Fingerprint, ...]
     place: Place
     network: dict[str, Tensor]
+    average: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] | None = None
     scaler: dict[str, Any] = field(default_factory=dict)
     loader: dict[str, int] = field(default_factory=dict)
     seen: Tensor = field(default_factory=lambda: torch.zeros(3))
+    flops: int = 0
     metrics: str = ""
 
     def content(self) -> dict[str, Any]:
@@ -93,9 +97,16 @@ class Checkpoint:
 
     def build(self) -> Network:
         """The network as it was; leaves the global random state alone."""
+        return self._built(self.network)
+
+    def learnt(self) -> Network:
+        """What the run has learnt: the network, or the average of its weights."""
+        return self._built(self.average or self.network)
+
+    def _built(self, tensors: dict[str, Tensor]) -> Network:
         with torch.random.fork_rng(devices=[]):
             network = Network(self.spec)
-        network.load_state_dict(self.network)
+        network.load_state_dict(tensors)
         return network
 
     @classmethod
@@ -185,7 +196,7 @@ def create_run(path: Path, start: Checkpoint) -> None:
     refuse_used(path)
     path.mkdir(parents=True, exist_ok=True)
     _write_record(path, start.data, start.fingerprints, [])
-    save_network(start.build(), path)
+    save_network(start.learnt(), path)
     write_text(path / RECIPE, _json(start.recipe.to_json()))
     write_checkpoint(path / CHECKPOINTS / position_name(0, 0), start.content())
 

@@ -26,14 +26,14 @@ class Optimizer(Spec):
     weight_decay: Amount
 
     def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """Makes the optimiser of some parameters."""
+        """Makes the optimiser of some parameters; each of its groups has the schedule's factor times its initial_lr."""
         matrices: list[torch.nn.Parameter] = []
         vectors: list[torch.nn.Parameter] = []
         for p in parameters:
             (matrices if p.dim() > 1 else vectors).append(p)
         groups: list[dict[str, Any]] = [
-            {"params": matrices, "weight_decay": self.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
+            {"params": matrices, "initial_lr": self.lr, "weight_decay": self.weight_decay},
+            {"params": vectors, "initial_lr": self.lr, "weight_decay": 0.0},
         ]
         return self._of([group for group in groups if group["params"]])
 
@@ -74,3 +74,47 @@ class AdamW(Optimizer):
         import torch
 
         return torch.optim.AdamW(groups, self.lr)
+
+
+@tagged("muon")
+@dataclass(frozen=True)
+class Muon(Optimizer):
+    """Muon for the filters, and AdamW for all else.
+
+    Muon (Jordan et al. 2024) moves a filter along the orthogonal matrix that is nearest to the gradient's running mean,
+    so that all directions are learnt equally fast. Filters are the kernels that read at least 8 channels (our choice:
+    those of the image, depthwise ones, gains, biases and the linear readout go to AdamW).
+
+    Attributes:
+        lr: Of the filters: about the largest change of a filter's singular values in one step.
+        weight_decay: Of all filters and matrices, decoupled: each step takes `lr` times it of the weights away.
+        momentum: The part of the running mean that is kept.
+        other_lr: The highest learning rate of AdamW.
+    """
+
+    lr: Positive = 0.05
+    weight_decay: Amount = 0.05
+    momentum: Fraction = 0.9
+    other_lr: Positive = 0.01
+
+    def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """As its base says."""
+        from ventralstream.training.muon import MuonWithAdam
+
+        filters: list[torch.nn.Parameter] = []
+        matrices: list[torch.nn.Parameter] = []
+        vectors: list[torch.nn.Parameter] = []
+        for p in parameters:
+            read_many = p.dim() == 4 and p.shape[1] >= _CHANNELS_OF_A_FILTER
+            (filters if read_many else matrices if p.dim() > 1 else vectors).append(p)
+        kinds = ((filters, self.lr, self.weight_decay), (matrices, self.other_lr, self.weight_decay))
+        groups: list[dict[str, Any]] = [
+            {"params": of, "lr": lr, "initial_lr": lr, "weight_decay": decay, "momentum": self.momentum}
+            for of, lr, decay in (*kinds, (vectors, self.other_lr, 0.0))
+        ]
+        for group in groups:
+            group["orthogonal"] = group["params"] is filters
+        return MuonWithAdam([group for group in groups if group["params"]])
+
+
+_CHANNELS_OF_A_FILTER = 8

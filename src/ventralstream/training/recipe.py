@@ -10,7 +10,7 @@ from ventralstream.jsonable import Spec, tagged
 from ventralstream.training.loss import DecisionLoss, Loss
 from ventralstream.training.optimizers import SGD, Optimizer
 from ventralstream.training.schedule import Schedule
-from ventralstream.values import Amount, Count, Pixels, Seed, Within
+from ventralstream.values import Amount, Count, Fraction, Pixels, Seed, Within
 
 Processes = Annotated[int, Within(1, 4096)]
 
@@ -29,11 +29,15 @@ class Recipe(Spec):
             test images must not see. None validates on the set's own validation (or test) images.
         epochs: Passes through the training images.
         batch_size: Images in a batch, over all devices.
-        optimizer: `SGD` or `AdamW`.
+        optimizer: `SGD`, `AdamW` or `Muon`.
         schedule: The learning rate over time.
         loss: What is made smaller; see `ventralstream.training.loss`.
         augment: What is done to the training images; what is usual for the set if None.
         clip: Largest norm of the gradient (of all parameters together); 0 for no limit.
+        ema_decay: What is kept in each batch of a moving average of the weights, which is then what is validated and
+            saved as the run's weights; 0 for none.
+        whiten: Begins with a first layer that whitens patches of the training images; see
+            `ventralstream.training.whitening`. A saved network that is trained on keeps its own.
         precision: "32"; "bf16" and "16" compute convolutions and the like in half precision (automatic mixed
             precision), weights staying in 32 bits.
         seed: Of the weights, the order of the images, their augmentation and dropout.
@@ -53,6 +57,8 @@ class Recipe(Spec):
     loss: Loss = DecisionLoss()  # noqa: RUF009
     augment: Augment | None = None
     clip: Amount = 1.0
+    ema_decay: Fraction = 0.0
+    whiten: bool = False
     precision: Literal["32", "bf16", "16"] = "32"
     seed: Seed = 0
     remat: bool = False

@@ -14,9 +14,11 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from ventralstream.checkpoints import load_network
-from ventralstream.data import SETS, Fingerprint, Loader, SetInfo, load_set
+from ventralstream.data import SETS, Fingerprint, LabelledSet, Loader, SetInfo, load_set
+from ventralstream.data.augment import Augment
 from ventralstream.data.pixels import generator
 from ventralstream.data_root import data_root
 from ventralstream.device import choose_device
@@ -36,6 +38,9 @@ from ventralstream.training.recipe import Place, Recipe
 from ventralstream.training.screen import Screen
 from ventralstream.training.session import AfterBatch, Session, Sets, make_fabric
 from ventralstream.training.task import accuracy_name
+from ventralstream.training.whitening import whiten
+
+_FITTED_IMAGES = 1000  # that a first layer is fitted to
 
 HOLDOUT_SEED = 1  # of the images that are held out: the same ones for every network and seed
 
@@ -50,6 +55,7 @@ class Result:
         decision: Validation accuracy of the network's readout after the last epoch, 0 to 1.
         accuracy: The same of the logits of each step, from the first that the image drives.
         dt_ms: Milliseconds per step.
+        pflop: What training has cost, in 10^15 operations; see `ventralstream.cost.training_flops`.
         was_complete: Whether there was nothing left to do.
     """
 
@@ -58,6 +64,7 @@ class Result:
     decision: float
     accuracy: dict[int, float]
     dt_ms: float
+    pflop: float
     was_complete: bool
 
 
@@ -101,6 +108,8 @@ def train(
         sets = _load_sets(recipe, place)
         network = _network(model, sets[0].info, recipe.seed, steps, readout)
         _check(network.spec, recipe, place, sets)
+        if recipe.whiten and not _has_learnt(model):
+            whiten(network, _some(sets[0], recipe.seed))
         prints = _fingerprints(sets)
         start = Checkpoint(0, 0, recipe, network.spec, sets[0].info, prints, place, network.state_dict())
         create_run(path, start)
@@ -138,7 +147,7 @@ def resume(
         run, start = recover(path, (console or stderr_console()).print, repair=is_first_process())
         place = (place or run.place).replace(**(changes or {}))
         if start.epoch >= run.recipe.epochs:
-            run.save_weights(start.build())  # the last session may have died just before it did
+            run.save_weights(start.learnt())  # the last session may have died just before it did
             write_text(run.metrics, start.metrics)
             return _result(run, start.spec, was_complete=True)
         sets = _load_sets(run.recipe, place)
@@ -272,6 +281,19 @@ def _network(
     return network
 
 
+def _has_learnt(model: str | Path | NetworkSpec | Network) -> bool:
+    """Whether the model comes with weights of its own."""
+    named = isinstance(model, str) and model in list_models()
+    return isinstance(model, Network) or (isinstance(model, (str, Path)) and not named and Path(model).is_dir())
+
+
+def _some(images: LabelledSet, seed: int) -> Tensor:
+    """Some training images, as they are and normalised."""
+    count = min(len(images), _FITTED_IMAGES)
+    batch, _ = next(iter(Loader(images, count, train=True, augment=Augment(), seed=seed)))
+    return batch
+
+
 def _read(path: Path) -> NetworkSpec | Network:
     """The saved network, or else the spec, at a path."""
     if path.is_dir():
@@ -308,7 +330,8 @@ def _result(run: RunFolder, spec: NetworkSpec, was_complete: bool) -> Result:
         raise VentralError(f"'{run.metrics}' has no row of a whole epoch")
     first = first_steps(spec)[spec.readout_area]
     accuracy = {step: float(rows[-1][accuracy_name(step)]) for step in range(first, spec.steps)}
-    return Result(run.path, len(rows), float(rows[-1]["val_accuracy"]), accuracy, spec.dt_ms, was_complete)
+    decision, pflop = (float(rows[-1][name]) for name in ("val_accuracy", "pflop"))
+    return Result(run.path, len(rows), decision, accuracy, spec.dt_ms, pflop, was_complete)
 
 
 @contextmanager

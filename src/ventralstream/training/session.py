@@ -13,11 +13,13 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from ventralstream.cost import training_flops
 from ventralstream.data import LabelledSet, Loader
 from ventralstream.data.pixels import seed_of
 from ventralstream.errors import VentralError
 from ventralstream.evaluation import StepCounts, evaluating
 from ventralstream.interrupt import Interruption
+from ventralstream.training.averaging import Average
 from ventralstream.training.checkpoint import checkpoints, position_name, remove, write_checkpoint
 from ventralstream.training.finite import Watch, check_finite
 from ventralstream.training.folder import CHECKPOINTS, TENSORBOARD, Checkpoint, RunFolder
@@ -59,6 +61,10 @@ class Session:
         screen: Where progress is shown.
         stop: Whether a signal asks for the end.
         after_batch: Called after each batch with the batches done in the run.
+
+    Attributes:
+        network: The network that is trained.
+        learnt: What is validated and saved as the run's weights: the network, or the average of its weights.
     """
 
     def __init__(
@@ -81,6 +87,10 @@ class Session:
         self.network = network
         self.model = fabric.strategy.setup_module(task)
         self.optimizer = fabric.strategy.setup_optimizer(self.recipe.optimizer.build(network.parameters()))
+        self.average: Average | None = None
+        if self.recipe.ema_decay:
+            self.average = Average(network, self.recipe.ema_decay, start.average)
+        self.learnt = self.average.network if self.average else network
         if start.optimizer is not None:
             self.optimizer.load_state_dict(start.optimizer)
             fabric.strategy.precision.load_state_dict(start.scaler)
@@ -104,6 +114,7 @@ class Session:
             self.train_loader.load_state_dict(start.loader)
         # In this epoch: sum of losses, right answers, images; what was counted before is the first process's.
         self.seen = start.seen.to(fabric.device) * fabric.is_global_zero
+        self.flops = start.flops
         self.watch = Watch(fabric.device, scaled=self.recipe.precision == "16")
         self.metrics: Metrics | None = None
         self.board: SummaryWriter | None = None
@@ -136,7 +147,7 @@ class Session:
                 self._log(self.done, self.epoch, **measured)
                 self.save()
                 if self.fabric.is_global_zero:
-                    self.run.save_weights(self.network)
+                    self.run.save_weights(self.learnt)
                     self.screen.validated(self.epoch, measured)
             if self.stop.wanted:
                 raise self.stop.interrupted()
@@ -168,10 +179,12 @@ class Session:
                 self.run.fingerprints,
                 self.place,
                 network=self.network.state_dict(),
+                average=self.average.network.state_dict() if self.average else {},
                 optimizer=self.optimizer.state_dict(),
                 scaler=self.fabric.strategy.precision.state_dict(),
                 loader=self.train_loader.state_dict(),
                 seen=seen,
+                flops=self.flops,
                 metrics=self.metrics.text,
             )
             write_checkpoint(folder / position_name(self.epoch, self.batch), here.content())
@@ -218,9 +231,9 @@ class Session:
         fabric, recipe, step = self.fabric, self.recipe, self.done + 1
         # What is drawn in a batch (dropout) depends on this key alone: nothing of it need be in a checkpoint.
         torch.manual_seed(seed_of(recipe.seed, self.epoch, self.batch, fabric.global_rank))
-        rate = recipe.optimizer.lr * recipe.schedule.factor(self.done, self.batches, recipe.epochs)
+        factor = recipe.schedule.factor(self.done, self.batches, recipe.epochs)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = group["initial_lr"] * factor
         # Which steps are learnt from is the same for all processes.
         view = recipe.loss.view(self.network.spec, random.Random(seed_of(recipe.seed, self.epoch, self.batch)))
         with fabric.autocast():
@@ -229,10 +242,15 @@ class Session:
         norm = self._clip()
         fabric.strategy.optimizer_step(self.optimizer)
         self.optimizer.zero_grad()
+        flops = training_flops(self.network.spec, view.steps, view.presentation, view.readout)
+        self.flops += flops * recipe.batch_size
+        if self.average is not None:
+            self.average.add(self.network, step)
         loss: Tensor = objective.detach()  # a number that the device may still be working on
         self.watch.add(step, loss, norm)
         self.seen += torch.stack([loss * len(labels), right, right.new_tensor(len(labels))])
         if step % LOG_EVERY == 0:
+            rate = recipe.optimizer.lr * factor
             self._log(step, self.epoch + 1, lr=rate, train_loss=loss.item(), train_accuracy=right.item() / len(labels))
         return loss
 
@@ -247,9 +265,9 @@ class Session:
     def _validate(self) -> dict[str, float]:
         """What was measured in this epoch, which ends with its validation."""
         self.screen.update(min(self.done, self.screen.total - 1), "validating")
-        counts, batches = StepCounts(self.network), iter(self.val_loader)
+        counts, batches = StepCounts(self.learnt), iter(self.val_loader)
         try:
-            with evaluating(self.network), self.fabric.autocast():
+            with evaluating(self.learnt), self.fabric.autocast():
                 for images, labels in batches:
                     if len(labels):
                         counts.add(images, labels)
@@ -263,6 +281,7 @@ class Session:
         return {
             "train_loss_epoch": loss / seen,
             "train_accuracy_epoch": right / seen,
+            "pflop": self.flops / 1e15,
             "val_accuracy": validated.decision,
             **dict(by_step),
         }

@@ -22,7 +22,7 @@ def metric_names(spec: NetworkSpec) -> tuple[str, ...]:
     steps = range(first_steps(spec)[spec.readout_area], spec.steps)
     return (
         *("epoch", "lr", "train_loss", "train_accuracy"),
-        *("train_loss_epoch", "train_accuracy_epoch", "val_accuracy"),
+        *("train_loss_epoch", "train_accuracy_epoch", "pflop", "val_accuracy"),
         *map(accuracy_name, steps),
     )
 
