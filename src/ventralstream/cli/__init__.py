@@ -11,14 +11,23 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ventralstream.errors import Interrupted, VentralError, about_file, printable, reason, shortened
+from ventralstream.errors import (
+    Interrupted,
+    VentralError,
+    about_file,
+    about_memory,
+    exit_code,
+    printable,
+    reason,
+    shortened,
+)
 
 if TYPE_CHECKING:
     import typer
 
     app: typer.Typer
 
-DONE, FAILED, BAD_INPUT = 0, 1, 2  # and 128 + its number after a signal: 130 for Ctrl-C (SIGINT), 143 for SIGTERM
+FAILED = 1
 TRACEBACK = "VENTRALSTREAM_TRACEBACK"
 
 
@@ -35,7 +44,7 @@ def main() -> NoReturn:
         _heed_signals()
         code = _run()
     except KeyboardInterrupt as error:
-        code = _said(str(error) or "interrupted", error.code if isinstance(error, Interrupted) else 130)
+        code = _said(str(error) or "interrupted", exit_code(error))
     except Exception as error:
         if os.environ.get(TRACEBACK) and not isinstance(error, VentralError):
             raise
@@ -61,26 +70,19 @@ def _run() -> int:
 
 def _explained(error: Exception) -> int:
     """Says what went wrong, whatever it is; gives the exit code."""
-    if isinstance(error, VentralError):
-        return _said(f"error: {error}", BAD_INPUT)
+    code = exit_code(error)
     if isinstance(error, BrokenPipeError):  # as when `| head` has seen enough
-        return FAILED
+        return code
+    if isinstance(error, VentralError):
+        return _said(f"error: {error}", code)
     if isinstance(error, OSError):
-        return _said(f"error: {about_file(error)}", BAD_INPUT)
+        return _said(f"error: {about_file(error)}", code)
     if isinstance(error, RecursionError):
-        return _said("error: the input is nested too deeply to be read", BAD_INPUT)
-    if _is_about_memory(error):
-        return _said("error: there is too little memory; try smaller batches, fewer areas or steps", BAD_INPUT)
-    return _said(
-        f"error: {type(error).__name__}: {reason(error)} (a fault of ventralstream's; {TRACEBACK}=1 shows where)",
-        FAILED,
-    )
-
-
-def _is_about_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in str(error) or "not enough memory" in str(error))
-    )
+        return _said("error: the input is nested too deeply to be read", code)
+    if about_memory(error):
+        return _said("error: there is too little memory; try smaller batches, fewer areas or steps", code)
+    fault = f"{type(error).__name__}: {reason(error)}"
+    return _said(f"error: {fault} (a fault of ventralstream's; {TRACEBACK}=1 shows where)", code)
 
 
 def _said(sentence: str, code: int) -> int:

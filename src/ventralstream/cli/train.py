@@ -86,19 +86,21 @@ def train(
 def _train(model: str, recipe: Recipe, place: Place, out: Path, steps: int | None, readout: str | None) -> None:
     from ventralstream.progress import stderr_console
     from ventralstream.training import run
+    from ventralstream.training.launch import is_first_process
 
     how = None if readout is None else readout_of(readout)
     result = run.train(model, recipe, out, place=place, steps=steps, readout=how, console=stderr_console())
-    if run.is_first_process():
+    if is_first_process():
         _summarise(result)
 
 
 def _resume(out: Path, place: dict[str, Any]) -> None:
     from ventralstream.progress import stderr_console
     from ventralstream.training import run
+    from ventralstream.training.launch import is_first_process
 
     result = run.resume(out, changes=place, console=stderr_console())
-    if run.is_first_process():
+    if is_first_process():
         _summarise(result)
 
 

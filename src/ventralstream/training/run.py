@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping
@@ -33,10 +32,11 @@ from ventralstream.spec import NetworkSpec, spec_from_json
 from ventralstream.timing import first_steps
 from ventralstream.training.checkpoint import checkpoints, position
 from ventralstream.training.folder import CHECKPOINTS, Checkpoint, RunFolder, create_run, recover, refuse_used
+from ventralstream.training.launch import Crew, crew
 from ventralstream.training.metrics import read_rows
 from ventralstream.training.recipe import Place, Recipe
 from ventralstream.training.screen import Screen
-from ventralstream.training.session import AfterBatch, Session, Sets, make_fabric
+from ventralstream.training.session import AfterBatch, Session, Sets
 from ventralstream.training.task import accuracy_name
 from ventralstream.training.whitening import whiten
 
@@ -97,11 +97,11 @@ def train(
             weights are not finite, or the disk is full: then the run can be carried on from its last checkpoint.
         Interrupted: after Ctrl-C, SIGTERM or SIGHUP; what was done is saved.
     """
-    place = place or Place()
-    if not is_first_process():  # a further process of the same run, which finds it begun
-        return resume(out, place=place, console=console, after_batch=after_batch)
-    path = Path(out)
-    with _told(path):
+    place, path = place or Place(), Path(out)
+    with crew() as others, _told(path):
+        if others.rank > 0:
+            return _follow(path, others, console, after_batch)
+        place = others.placed(place, place.devices)
         refuse_used(path)
         if place.root is None and recipe.data in SETS and recipe.data != "scenes":
             place = place.replace(root=str(data_root(None, recipe.data)))  # noted: it may be another one later
@@ -114,7 +114,7 @@ def train(
         start = Checkpoint(0, 0, recipe, network.spec, sets[0].info, prints, place, network.state_dict())
         create_run(path, start)
         run = RunFolder(path, recipe, start.data, place, prints)
-        return _carry_on(run, start, place, sets, console, after_batch)
+        return _carry_on(run, start, place, sets, others, console, after_batch)
 
 
 def resume(
@@ -142,17 +142,31 @@ def resume(
             and as for `train`.
         Interrupted: As for `train`.
     """
-    path = Path(out)
-    with _told(path):
-        run, start = recover(path, (console or stderr_console()).print, repair=is_first_process())
-        place = (place or run.place).replace(**(changes or {}))
+    path, changes = Path(out), dict(changes or {})
+    with crew() as others, _told(path):
+        if others.rank > 0:
+            return _follow(path, others, console, after_batch)
+        run, start = recover(path, (console or stderr_console()).print, repair=True)
+        asked = place.devices if place is not None else 1
+        place = others.placed((place or run.place).replace(**changes), changes.get("devices", asked))
         if start.epoch >= run.recipe.epochs:
             run.save_weights(start.learnt())  # the last session may have died just before it did
             write_text(run.metrics, start.metrics)
             return _result(run, start.spec, was_complete=True)
         sets = _load_sets(run.recipe, place)
         _check_same(run, sets, place)
-        return _carry_on(run, start, place, sets, console, after_batch)
+        return _carry_on(run, start, place, sets, others, console, after_batch)
+
+
+def _follow(path: Path, others: Crew, console: Console | None, after_batch: AfterBatch | None) -> Result:
+    """In a further process of a run: does what the first one found in the folder, or put there."""
+    others.wait()
+    run, start = recover(path, lambda damage: None, repair=False)
+    if start.epoch >= run.recipe.epochs:
+        return _result(run, start.spec, was_complete=True)
+    sets = _load_sets(run.recipe, run.place)
+    _check_same(run, sets, run.place)
+    return _carry_on(run, start, run.place, sets, others, console, after_batch)
 
 
 def _fingerprints(sets: Sets) -> tuple[Fingerprint, ...]:
@@ -173,28 +187,24 @@ def _check_same(run: RunFolder, sets: Sets, place: Place) -> None:
         )
 
 
-def is_first_process() -> bool:
-    """Whether this is the only process of the run, or the first of several."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK"))
-
-
 def _carry_on(
     run: RunFolder,
     start: Checkpoint,
     place: Place,
     sets: Sets,
+    others: Crew,
     console: Console | None,
     after_batch: AfterBatch | None,
 ) -> Result:
     recipe = run.recipe
-    if place.threads is not None:
-        torch.set_num_threads(place.threads)
+    _check_shares(recipe, place)
     with Interruption() as stop, _quiet_lightning(), torch.random.fork_rng():
-        if is_first_process():
+        if others.rank == 0:
             run.begin_session(place, start)
-        fabric = make_fabric(place, recipe.precision)
-        fabric.launch()
-        if console is None or not fabric.is_global_zero:
+        fabric = others.fabric(place, recipe.precision)
+        if place.threads is not None:
+            torch.set_num_threads(place.threads)
+        if console is None or others.rank > 0:
             console = Console(quiet=True)
         for passed_over in filter(None, (data.passed_over for data in sets)):
             console.print(passed_over, markup=False, highlight=False, soft_wrap=True)
@@ -313,8 +323,7 @@ def _check(spec: NetworkSpec, recipe: Recipe, place: Place, sets: Sets) -> None:
         raise VentralError(f"'{spec.name}' tells {classes} classes apart, '{data.name}' has {data.num_classes}")
     recipe.loss.check_fits(spec)
     Loader(sets[0], recipe.batch_size, train=True, seed=recipe.seed, workers=place.workers)  # refuses a batch too large
-    if recipe.batch_size % place.devices:
-        raise VentralError(f"a batch of {recipe.batch_size} images cannot be shared by {place.devices} devices evenly")
+    _check_shares(recipe, place)
     gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     if place.device == "gpu" and not gpu:
         raise VentralError("there is no GPU here that torch can use; leave --device at 'auto' or give 'cpu'")
@@ -322,6 +331,14 @@ def _check(spec: NetworkSpec, recipe: Recipe, place: Place, sets: Sets) -> None:
         choose_device(place.device)
     if recipe.precision == "16" and (place.device == "cpu" or not gpu):
         raise VentralError("precision '16' needs a GPU; processors train in 'bf16' or '32'")
+
+
+def _check_shares(recipe: Recipe, place: Place) -> None:
+    parts = f"{place.devices} devices" if place.devices > 1 else ""
+    if recipe.accumulate > 1:
+        parts += f"{' with ' if parts else ''}{recipe.accumulate} micro-batches{' each' if parts else ''}"
+    if recipe.batch_size % (place.devices * recipe.accumulate):
+        raise VentralError(f"a batch of {recipe.batch_size} images cannot be shared by {parts} evenly")
 
 
 def _result(run: RunFolder, spec: NetworkSpec, was_complete: bool) -> Result:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -32,19 +31,6 @@ Sets = tuple[LabelledSet, LabelledSet]  # to train on, to validate on
 AfterBatch = Callable[[int], None]
 
 KEEP = 2  # checkpoints beside the first; the one before the last is there should the disk break the last one
-PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "32": "32-true",
-    "bf16": "bf16-mixed",
-    "16": "16-mixed",
-}
-
-
-def make_fabric(place: Place, precision: str) -> Fabric:
-    """The devices of a run; VentralError if this machine has no such ones."""
-    try:
-        return Fabric(accelerator=place.device, devices=place.devices, precision=PRECISIONS[precision])
-    except (MisconfigurationException, RuntimeError, ValueError) as error:
-        raise VentralError(f"this machine cannot run it: {str(error).strip().splitlines()[0]}") from None
 
 
 class Session:
