@@ -213,7 +213,7 @@ def _class_numbers(folder: Path, spec: NetworkSpec, classes: tuple[str, ...], da
     """Of each class of a set, which of the network's logits is its."""
     import torch
 
-    from ventralstream.published.convert import class_names
+    from ventralstream.checkpoints.disk import class_names
 
     known, (count,) = class_names(folder), spec.shapes().output[spec.readout_area]
     # ImageNet's folders are usually named by WordNet's numbers, whose order is that of its classes.
