@@ -8,10 +8,11 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ventralstream.errors import Interrupted, VentralError, about_file, printable, reason, shortened
+from ventralstream.errors import FreshReadout, Interrupted, VentralError, about_file, printable, reason, shortened
 
 if TYPE_CHECKING:
     import typer
@@ -56,7 +57,18 @@ def _run() -> int:
 
     from ventralstream.cli import commands
 
+    warnings.showwarning = _warned
     return commands.run()
+
+
+def _warned(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """Our own warning as a sentence; those of others as Python shows them."""
+    if issubclass(category, FreshReadout):
+        print(printable(message), file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr, end="")
 
 
 def _explained(error: Exception) -> int:

@@ -29,8 +29,8 @@ def train(
     context: typer.Context,
     model: str | None = typer.Argument(
         None,
-        help="A registered model (see `ventral list`), the path of a config.json, or the folder of a saved"
-        " network to train on. Not needed with --resume.",
+        help="A registered model (see `ventral list`), the path of a config.json; or what to train on: NAME:TAG (see"
+        " `ventral list --weights`), or the folder of a saved network. Not needed with --resume.",
         show_default=False,
     ),
     out: Path | None = OUT,

@@ -22,7 +22,8 @@ from ventralstream.device import choose_device
 from ventralstream.errors import Interrupted, VentralError, about_file
 from ventralstream.files import write_text
 from ventralstream.interrupt import Interruption
-from ventralstream.models import build, list_models, model_spec
+from ventralstream.models import build, list_models, model_spec, open_model
+from ventralstream.models.classes import fresh_readout
 from ventralstream.network import Network
 from ventralstream.progress import stderr_console
 from ventralstream.readout import Readout
@@ -73,7 +74,8 @@ def train(
 
     Args:
         model: A registered model's name, a spec, the path of a `config.json`, or a network (or the folder of a
-            saved one) to train on. A registered model gets the classes of the image set; others must fit.
+            saved one, or NAME:TAG) to train on. A registered model gets the classes of the image set, and so does a
+            network, whose readout is fresh then (`FreshReadout` says so); specs must fit.
         recipe: How.
         out: The run's folder (see `ventralstream.training.folder`); it must not exist, or be empty.
         place: Where; this machine's defaults if None.
@@ -241,7 +243,9 @@ def _network(
     if isinstance(model, str) and model in list_models():
         model = model_spec(model, num_classes=data.num_classes)
     elif isinstance(model, (str, Path)):
-        model = _read(Path(model))
+        model = _read(model)
+    if isinstance(model, Network):
+        model = fresh_readout(model, data.num_classes, seed, stacklevel=4)
     spec = model if isinstance(model, NetworkSpec) else model.spec
     spec = spec.replace(
         steps=spec.steps if steps is None else steps, readout=spec.readout if readout is None else readout
@@ -259,8 +263,11 @@ def _network(
     return network
 
 
-def _read(path: Path) -> NetworkSpec | Network:
-    """The saved network, or else the spec, at a path."""
+def _read(model: str | Path) -> NetworkSpec | Network:
+    """The saved network, or else the spec, at a path; or the weights by name (NAME:TAG)."""
+    path = Path(model)
+    if not path.exists() and ":" in str(model):
+        return open_model(model).network
     if path.is_dir():
         return load_network(path)
     if path.is_file():
