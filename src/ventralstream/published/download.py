@@ -67,6 +67,7 @@ def download_published(model: str, published: Published) -> Path:
         got = _sha256_if_there(path)
         if got and not got.startswith(expected):
             say(f"'{path}' is damaged: its SHA-256 is {got}, expected {expected}; it is downloaded again")
+            path.unlink()
             got = ""
         if not got:
             got = _download(file, path, expected, recorded=not file.sha256)
@@ -119,7 +120,7 @@ def _download(file: PublishedFile, path: Path, expected: str, recorded: bool) ->
             f"'{file.url}' cannot be saved as '{path}': {reason(error)}; make room, or name another folder with"
             f" {VARIABLE}"
         ) from None
-    return got
+    return got or sha256_of(path)  # where another process was faster
 
 
 class _Other(Exception):
