@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ventralstream.presentation import Neural as Neural
     from ventralstream.presentation import Presentation as Presentation
     from ventralstream.presentation import Segment as Segment
+    from ventralstream.probes import transfer as transfer
     from ventralstream.readout import ClassPeak as ClassPeak
     from ventralstream.readout import ClassWeighted as ClassWeighted
     from ventralstream.readout import ConfidenceWeighted as ConfidenceWeighted

@@ -32,6 +32,7 @@ ROOMS = {
     "ventralstream.brain": "brain",
     "ventralstream.cli": "cli",
     "ventralstream.features": "extract",
+    "ventralstream.probes": "brain",
     "ventralstream.training": "train",
     "ventralstream.data": "train",
     "ventralstream.published": "hub",

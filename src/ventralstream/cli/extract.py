@@ -58,7 +58,7 @@ def extract(
     Open the result with xarray: `xarray.open_zarr("features.zarr", group="conv5").activations`.
     """
     shown = None if presentation is None else _presentation(presentation)
-    kept = None if record_steps is None else _steps(record_steps)
+    kept = None if record_steps is None else steps_of(record_steps)
 
     from ventralstream.device import choose_device
     from ventralstream.features.extraction import extract, open_features
@@ -135,7 +135,8 @@ def _presentation(text: str) -> Presentation:
     raise VentralError(f"the presentation is '{text}'; expected 'constant', 'neural', or e.g. 'flash:12'")
 
 
-def _steps(text: str) -> tuple[int, ...]:
+def steps_of(text: str) -> tuple[int, ...]:
+    """The steps that a text such as '5,6,10-15' names, sorted."""
     steps: set[int] = set()
     for part in text.split(","):
         first, dash, last = (x.strip() for x in part.partition("-"))

@@ -52,14 +52,16 @@ def for_classes_of(spec: NetworkSpec, tensors: Mapping[str, Tensor]) -> NetworkS
         other = with_classes(spec, count + 1)
     except VentralError:
         return spec
-    for name, shape in _shapes(spec).items():
-        axes = [i for i, (a, b) in enumerate(zip(shape, _shapes(other)[name], strict=True)) if a != b]
+    shapes = tensor_shapes(other)
+    for name, shape in tensor_shapes(spec).items():
+        axes = [i for i, (a, b) in enumerate(zip(shape, shapes[name], strict=True)) if a != b]
         if axes and name in tensors and tensors[name].dim() == len(shape):
             return with_classes(spec, tensors[name].shape[axes[0]])
     return spec
 
 
-def _shapes(spec: NetworkSpec) -> dict[str, torch.Size]:
+def tensor_shapes(spec: NetworkSpec) -> dict[str, torch.Size]:
+    """The shapes of a network's tensors by name, without making them."""
     with torch.device("meta"):
         return {name: tensor.shape for name, tensor in Network(spec).state_dict().items()}
 
@@ -101,7 +103,7 @@ def fresh_readout(network: Network, num_classes: int, seed: int | None = None, s
         f"'{network.spec.name}' told {before} classes apart: its readout of {num_classes} classes is fresh ({fresh});"
         " train it before you use its answers",
         FreshReadout,
-        stacklevel=stacklevel + 1,
+        stacklevel=stacklevel,
     )
     like = next((p for p in network.parameters()), torch.zeros(()))
     return new.to(like.device, like.dtype).train(network.training)

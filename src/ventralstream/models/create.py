@@ -12,7 +12,7 @@ from ventralstream.checkpoints.hub import hub_folder
 from ventralstream.checkpoints.state_dict import read_state_dict
 from ventralstream.errors import VentralError, printable, unknown
 from ventralstream.files import is_folder, why_no_file
-from ventralstream.models.classes import for_classes_of, fresh_readout
+from ventralstream.models.classes import for_classes_of, fresh_readout, tensor_shapes
 from ventralstream.models.registry import build, list_models, model_entry, model_spec
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec
@@ -163,17 +163,17 @@ def _no_such_weights(name: str, tag: str) -> VentralError:
             f"unknown weights '{printable(tag)}' of '{name}', of which there are none by name; expected the folder of a"
             " saved network or a run, a file of tensors, or a hub repository ('user/name')"
         )
-    return unknown("weights", printable(tag), tags, f" of '{name}'")
+    return unknown("weights", printable(tag), tags, f" of model '{name}'")
 
 
 def _from_file(name: str, path: Path, options: dict[str, Any]) -> Network:
     """A model with the tensors of a file, under our names or, where it has none of them, under its authors'."""
     spec, tensors = model_spec(name, **options), read_state_dict(path)
-    network = build(for_classes_of(spec, tensors))
     published = model_entry(name).published
-    if published is not None and not options and not set(tensors) & set(network.state_dict()):
+    if published is not None and not options and not set(tensors) & set(tensor_shapes(spec)):
         from ventralstream.models.convert import read_published
 
         return read_published(name, path)[0]
+    network = build(for_classes_of(spec, tensors))
     put_tensors(network, tensors, path)
     return network.eval()
