@@ -1,4 +1,4 @@
-"""The one error of the package, and the nearest valid name for a misspelt one."""
+"""The one error of the package, its one warning, and the nearest valid name for a misspelt one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from typing import Self
 
 class VentralError(ValueError):
     """Bad input: the message says in one sentence what was wrong and what was expected."""
+
+
+class FreshReadout(UserWarning):
+    """Saved weights were given another number of classes: the last layer is fresh, and has to be trained."""
 
 
 class Interrupted(KeyboardInterrupt):

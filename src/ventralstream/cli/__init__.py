@@ -8,10 +8,12 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ventralstream.errors import (
+    FreshReadout,
     Interrupted,
     VentralError,
     about_file,
@@ -65,7 +67,18 @@ def _run() -> int:
 
     from ventralstream.cli import commands
 
+    warnings.showwarning = _warned
     return commands.run()
+
+
+def _warned(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """Our own warning as a sentence; those of others as Python shows them."""
+    if issubclass(category, FreshReadout):
+        print(printable(message), file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr, end="")
 
 
 def _explained(error: Exception) -> int:

@@ -32,8 +32,8 @@ def train(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A registered model (see `ventral list`), the path of a config.json, or the folder of a saved"
-            " network to train on. Not needed with --resume.",
+            help="A registered model (see `ventral list`), the path of a config.json; or what to train on: NAME:TAG"
+            " (see `ventral list --weights`), or the folder of a saved network. Not needed with --resume.",
             show_default=False,
         ),
     ] = None,

@@ -1,12 +1,10 @@
-"""Registered models: `create_model`, `list_models`."""
+"""Registered models and their weights: `create_model`, `list_models`, `list_weights`."""
 
 from ventralstream.models import convrnn, convrnn_cifar, cornet, feedforward, liao_poggio  # they register their models
+from ventralstream.models.create import create_model, find_spec, list_weights, open_model
 from ventralstream.models.registry import (
-    Published,
     build,
     count_parameters,
-    create_model,
-    find_spec,
     list_models,
     model_entry,
     model_spec,
@@ -14,7 +12,6 @@ from ventralstream.models.registry import (
 )
 
 __all__ = [
-    "Published",
     "build",
     "convrnn",
     "convrnn_cifar",
@@ -25,7 +22,9 @@ __all__ = [
     "find_spec",
     "liao_poggio",
     "list_models",
+    "list_weights",
     "model_entry",
     "model_spec",
+    "open_model",
     "register_model",
 ]

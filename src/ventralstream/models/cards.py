@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ventralstream.files import write_text
 from ventralstream.models.areas import area_rows
-from ventralstream.models.registry import Published, count_parameters, list_models, model_entry, model_spec
+from ventralstream.models.registry import count_parameters, list_models, model_entry, model_spec
 from ventralstream.presentation import Presentation
+from ventralstream.published.about import Published
 from ventralstream.readout import Readout
 from ventralstream.timing import first_steps
 

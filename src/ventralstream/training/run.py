@@ -24,7 +24,8 @@ from ventralstream.device import choose_device
 from ventralstream.errors import Interrupted, VentralError, about_file
 from ventralstream.files import write_text
 from ventralstream.interrupt import Interruption
-from ventralstream.models import build, list_models, model_spec
+from ventralstream.models import build, list_models, model_spec, open_model
+from ventralstream.models.classes import fresh_readout
 from ventralstream.network import Network
 from ventralstream.progress import stderr_console
 from ventralstream.readout import Readout
@@ -83,7 +84,8 @@ def train(
 
     Args:
         model: A registered model's name, a spec, the path of a `config.json`, or a network (or the folder of a
-            saved one) to train on. A registered model gets the classes of the image set; others must fit.
+            saved one, or NAME:TAG) to train on. A registered model gets the classes of the image set, and so does a
+            network, whose readout is fresh then (`FreshReadout` says so); specs must fit.
         recipe: How.
         out: The run's folder (see `ventralstream.training.folder`); it must not exist, or be empty.
         place: Where; this machine's defaults if None.
@@ -106,9 +108,10 @@ def train(
         if place.root is None and recipe.data in SETS and recipe.data != "scenes":
             place = place.replace(root=str(data_root(None, recipe.data)))  # noted: it may be another one later
         sets = _load_sets(recipe, place)
-        network = _network(model, sets[0].info, recipe.seed, steps, readout)
+        opened = _opened(model, sets[0].info.num_classes)
+        network = _network(opened, sets[0].info, recipe.seed, steps, readout)
         _check(network.spec, recipe, place, sets)
-        if recipe.whiten and not _has_learnt(model):
+        if recipe.whiten and isinstance(opened, NetworkSpec):  # else it comes with weights of its own
             whiten(network, _some(sets[0], recipe.seed))
         prints = _fingerprints(sets)
         start = Checkpoint(0, 0, recipe, network.spec, sets[0].info, prints, place, network.state_dict())
@@ -262,18 +265,23 @@ def _load_sets(recipe: Recipe, place: Place) -> Sets:
     return (data.select(left[: recipe.subset].sort().values), data.select(held[: recipe.val_subset].sort().values))
 
 
+def _opened(model: str | Path | NetworkSpec | Network, num_classes: int) -> NetworkSpec | Network:
+    """What is trained, or trained on."""
+    if isinstance(model, str) and model in list_models():
+        return model_spec(model, num_classes=num_classes)
+    return _read(model) if isinstance(model, (str, Path)) else model
+
+
 def _network(
-    model: str | Path | NetworkSpec | Network,
+    model: NetworkSpec | Network,
     data: SetInfo,
     seed: int,
     steps: int | None,
     readout: Readout | None,
 ) -> Network:
     """The network with its first weights, made for the images of a set."""
-    if isinstance(model, str) and model in list_models():
-        model = model_spec(model, num_classes=data.num_classes)
-    elif isinstance(model, (str, Path)):
-        model = _read(Path(model))
+    if isinstance(model, Network):
+        model = fresh_readout(model, data.num_classes, seed, stacklevel=4)
     spec = model if isinstance(model, NetworkSpec) else model.spec
     spec = spec.replace(
         steps=spec.steps if steps is None else steps, readout=spec.readout if readout is None else readout
@@ -291,12 +299,6 @@ def _network(
     return network
 
 
-def _has_learnt(model: str | Path | NetworkSpec | Network) -> bool:
-    """Whether the model comes with weights of its own."""
-    named = isinstance(model, str) and model in list_models()
-    return isinstance(model, Network) or (isinstance(model, (str, Path)) and not named and Path(model).is_dir())
-
-
 def _some(images: LabelledSet, seed: int) -> Tensor:
     """Some training images, as they are and normalised."""
     count = min(len(images), _FITTED_IMAGES)
@@ -304,8 +306,11 @@ def _some(images: LabelledSet, seed: int) -> Tensor:
     return batch
 
 
-def _read(path: Path) -> NetworkSpec | Network:
-    """The saved network, or else the spec, at a path."""
+def _read(model: str | Path) -> NetworkSpec | Network:
+    """The saved network, or else the spec, at a path; or the weights by name (NAME:TAG)."""
+    path = Path(model)
+    if not path.exists() and ":" in str(model):
+        return open_model(model).network
     if path.is_dir():
         return load_network(path)
     if path.is_file():
