@@ -1,6 +1,14 @@
 """Registered models: `create_model`, `list_models`."""
 
-from ventralstream.models import convrnn, convrnn_cifar, cornet, feedforward, liao_poggio  # they register their models
+from ventralstream.models import (  # they register their models
+    convrnn,
+    convrnn_cifar,
+    cornet,
+    cornet_cifar,
+    feedforward,
+    liao_poggio,
+    rcnn_cifar,
+)
 from ventralstream.models.registry import (
     Published,
     build,
@@ -19,6 +27,7 @@ __all__ = [
     "convrnn",
     "convrnn_cifar",
     "cornet",
+    "cornet_cifar",
     "count_parameters",
     "create_model",
     "feedforward",
@@ -27,5 +36,6 @@ __all__ = [
     "list_models",
     "model_entry",
     "model_spec",
+    "rcnn_cifar",
     "register_model",
 ]

@@ -20,7 +20,7 @@ from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec
 from ventralstream.values import Seed, checked, fit
 
-Family = Literal["convrnn", "cornet", "liao_poggio", "feedforward", "user"]
+Family = Literal["convrnn", "cornet", "liao_poggio", "rcnn", "feedforward", "user"]
 SpecMaker = Callable[..., NetworkSpec]
 
 
