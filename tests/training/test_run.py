@@ -14,10 +14,10 @@ from ventralstream.data import Loader, load_set
 from ventralstream.errors import VentralError
 from ventralstream.layers.specs import GlobalPool, Linear
 from ventralstream.models import build
-from ventralstream.training import SGD, AdamW, Place, Recipe, Schedule
+from ventralstream.training import SGD, AdamW, DecisionLoss, MeanLoss, Place, Recipe, Schedule
 from ventralstream.training.folder import open_run
 from ventralstream.training.metrics import read_rows
-from ventralstream.training.run import resume, train
+from ventralstream.training.run import _load_sets, resume, train
 
 
 def assert_same_weights(a, b):
@@ -96,7 +96,7 @@ def test_an_epoch_without_checkpoints_is_begun_again(tmp_path, spec, recipe, pla
 def test_training_is_what_a_plain_loop_does(tmp_path, spec, recipe, place, weights):
     it = spec.area("it").replace(drive=spec.area("it").drive[:1])  # without dropout
     spec = spec.replace(areas=(spec.area("v1"), it, spec.area("decoder")))
-    recipe = recipe.replace(optimizer=SGD(lr=0.3, weight_decay=0.01), clip=0.5, label_smoothing=0.1)
+    recipe = recipe.replace(optimizer=SGD(lr=0.3, weight_decay=0.01), clip=0.5, loss=DecisionLoss(label_smoothing=0.1))
     train(spec, recipe, tmp_path / "run", place=place)
 
     network = build(spec.replace(input_shape=(1, 16, 16)), seed=0).train()
@@ -136,9 +136,9 @@ def test_a_run_interrupted_again_and_again_goes_on_exactly(tmp_path, whole, spec
 @pytest.mark.parametrize(
     "changes",
     [
-        {"optimizer": AdamW(), "clip": None, "schedule": Schedule("cosine", warmup=1.0)},
+        {"optimizer": AdamW(), "clip": 0.0, "schedule": Schedule("cosine", warmup=1.0)},
         {"optimizer": SGD(momentum=0.0), "schedule": Schedule("step", drop_every=0.5), "remat": True},
-        {"precision": "bf16", "label_smoothing": 0.1},
+        {"precision": "bf16", "loss": MeanLoss(label_smoothing=0.1)},
     ],
 )
 def test_whatever_the_recipe_a_run_goes_on_exactly(tmp_path, changes, spec, recipe, place, stop, weights):
@@ -280,3 +280,20 @@ def test_misfits_are_refused(tmp_path, spec, recipe, whole):
         resume(tmp_path)
     with pytest.raises(VentralError, match="not a training run: there is no such folder"):
         resume(out)
+
+
+def test_images_held_out_of_training_are_validated_on(recipe, place):
+    held = recipe.replace(holdout=30, subset=100, val_subset=None)
+    train_set, val_set = _load_sets(held, place)
+    whole = load_set("scenes", size=16)
+    assert (len(train_set), len(val_set)) == (100, 30)
+
+    def rows(data):
+        return {tuple(x.flatten().tolist()) for x in data.images}
+
+    assert not rows(train_set) & rows(val_set) and rows(train_set) | rows(val_set) <= rows(whole)
+    again, smaller = _load_sets(held.replace(seed=5), place), _load_sets(held.replace(val_subset=10), place)
+    assert rows(again[1]) == rows(val_set) and rows(smaller[1]) < rows(val_set)
+    for changes, message in (({"holdout": 10_000}, "has 10000"), ({"holdout": 9_950}, "a subset of 100 images")):
+        with pytest.raises(VentralError, match=message):
+            _load_sets(held.replace(**changes), place)

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ventralstream.cli import brain, convert, demo, evaluate, extract, list_, show, train
+from ventralstream.cli import brain, convert, data, demo, evaluate, extract, list_, show, train
 from ventralstream.errors import Interrupted, VentralError
 from ventralstream.version import __version__
 
@@ -51,6 +51,7 @@ for command, name in (
 ):
     app.command(name)(command)
 app.add_typer(brain.app, name="brain")
+app.add_typer(data.app, name="data")
 
 
 def _version(value: bool) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
-    from ventralstream.data import FolderSet, MemorySet
+    from ventralstream.data import LabelledSet
     from ventralstream.readout import Readout
     from ventralstream.spec import NetworkSpec
     from ventralstream.training.folder import RunFolder
@@ -47,7 +47,7 @@ def evaluate(
     ),
     data: str | None = typer.Option(
         None,
-        help="Image set, with the same classes: cifar10, cifar100, folder or scenes.",
+        help="Image set, with the same classes: cifar10, cifar100, folder, packed or scenes.",
         show_default="a run's own",
     ),
     root: options.Root = None,
@@ -165,7 +165,7 @@ def _check_folder(model: Path) -> None:
     raise VentralError(f"'{model}' is neither a training run nor a saved network: there is no such folder")
 
 
-def _held_out(run: RunFolder, data: str | None, root: Path | None, subset: int | None) -> MemorySet | FolderSet:
+def _held_out(run: RunFolder, data: str | None, root: Path | None, subset: int | None) -> LabelledSet:
     """The images to evaluate a run on, preprocessed as in the training."""
     from ventralstream.data import load_set
 
@@ -187,11 +187,9 @@ def _held_out(run: RunFolder, data: str | None, root: Path | None, subset: int |
     return dataclasses.replace(images, info=images.info.replace(preprocessing=trained.preprocessing))
 
 
-def _chosen(
-    folder: Path, spec: NetworkSpec, data: str | None, root: Path | None, subset: int | None
-) -> MemorySet | FolderSet:
+def _chosen(folder: Path, spec: NetworkSpec, data: str | None, root: Path | None, subset: int | None) -> LabelledSet:
     """The images to evaluate a saved network on, at its size and normalised as it wants them."""
-    from ventralstream.data import SETS, MemorySet, load_set
+    from ventralstream.data import SETS, FolderSet, load_set
 
     if data is None:
         raise VentralError(f"'{folder}' is a saved network, not a run: name its images with --data ({', '.join(SETS)})")
@@ -199,11 +197,12 @@ def _chosen(
     if height != width:
         raise VentralError(f"'{spec.name}' takes images of {height} x {width} pixels; image sets have square ones")
     images = load_set(data, root, "val", size=None if data.startswith("cifar") else height, subset=subset)
-    if isinstance(images, MemorySet) and images.images.shape[1] != channels:
+    preprocessing = images.info.preprocessing
+    if preprocessing.channels != channels and not isinstance(images, FolderSet):  # files are read as they are wanted
         raise VentralError(
-            f"'{spec.name}' takes images of {channels} channels, those of '{data}' have {images.images.shape[1]}"
+            f"'{spec.name}' takes images of {channels} channels, those of '{data}' have {preprocessing.channels}"
         )
-    preprocessing = images.info.preprocessing.replace(mean=spec.mean, std=spec.std)
+    preprocessing = preprocessing.replace(mean=spec.mean, std=spec.std)
     numbers = _class_numbers(folder, spec, images.info.classes, data)
     info = images.info.replace(preprocessing=preprocessing)
     return dataclasses.replace(images, info=info, labels=numbers[images.labels])

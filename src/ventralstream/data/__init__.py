@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from ventralstream.data.listing import list_images as list_images
     from ventralstream.data.loader import Loader as Loader
     from ventralstream.data.memory import MemorySet as MemorySet
+    from ventralstream.data.pack import Packing as Packing
+    from ventralstream.data.pack import pack_folder as pack_folder
+    from ventralstream.data.packed import PackedSet as PackedSet
+    from ventralstream.data.packed import check_packed as check_packed
     from ventralstream.data.scenes import Scenes as Scenes
     from ventralstream.data.scenes import compose_scenes as compose_scenes
     from ventralstream.data.sets import SETS as SETS
+    from ventralstream.data.sets import LabelledSet as LabelledSet
     from ventralstream.data.sets import load_set as load_set
     from ventralstream.data.source import SetInfo as SetInfo
 else:  # names are imported when they are used: the command line reads recipes without torch

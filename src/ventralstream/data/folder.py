@@ -39,8 +39,8 @@ class Preprocessing(Spec):
         mean: Mean of the pixels in 0..1, one for each channel: 3 for colour, 1 for grey.
         std: Their standard deviation.
         resize: "crop": the shorter side becomes `size` * 256 / 224, then the central square is cut out (the
-            usual evaluation on ImageNet). "squash": the whole image, its aspect ratio not kept; an image that
-            has the right size already stays as it is.
+            usual evaluation on ImageNet). "squash": the whole image, its aspect ratio not kept. With either, an
+            image that has the right size already stays as it is.
     """
 
     size: Pixels = 224
@@ -66,7 +66,9 @@ class Preprocessing(Spec):
         Raises:
             VentralError: With its shorter side resized, the image would have more than `MAX_PIXELS`.
         """
-        if self.resize == "squash":
+        if image.size == (self.size, self.size):
+            pass
+        elif self.resize == "squash":
             image = V.resize(image, [self.size, self.size])
         else:
             side = round(self.size * 256 / 224)

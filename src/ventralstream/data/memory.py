@@ -51,6 +51,9 @@ class MemorySet:
         """How the pixels are normalised."""
         return self.info.preprocessing
 
+    def fingerprint(self) -> None:
+        """None: what is held in memory was checked when it was loaded."""
+
     def select(self, rows: Tensor) -> Self:
         """Some of its images, in the order of `rows`."""
         return replace(self, images=self.images[rows], labels=self.labels[rows])

@@ -54,7 +54,9 @@ def shallow_small(
         normalised: tuple[Layer, ...] = () if norms == "none" else (Norm("batch", per_step=per_step),)
         drive = (Conv(width), *normalised, *(act if activated else ()))
         areas.append(Area(name, drive, cells.get(name), (Pool(),), window=(start, None) if normalised else None))
-    areas.append(Area("decoder", (GlobalPool(), Linear(num_classes)), window=None if norms == "none" else (DECODER_START, None)))
+    areas.append(
+        Area("decoder", (GlobalPool(), Linear(num_classes)), window=None if norms == "none" else (DECODER_START, None))
+    )
     grey = input_shape[0] == 1
     return NetworkSpec(
         "shallow_small",

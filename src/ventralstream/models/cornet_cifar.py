@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ventralstream.cells import CORnetS
+from ventralstream.layers.specs import Act, Conv, Norm, Pool
 from ventralstream.models.convrnn_cifar import CIFAR_MEAN, CIFAR_STD
 from ventralstream.models.cornet import AREAS, circuit
 from ventralstream.models.registry import register_model
-from ventralstream.layers.specs import Act, Conv, Norm, Pool
 from ventralstream.spec import NetworkSpec
 from ventralstream.values import Channels, Count, Side
 

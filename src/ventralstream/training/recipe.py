@@ -21,7 +21,7 @@ class Recipe(Spec):
     """Everything that determines what a network learns, beside its spec (steps and readout are the spec's).
 
     Attributes:
-        data: Name of the image set; see `ventralstream.data.load_set`.
+        data: The image set: cifar10, cifar100, folder, packed or scenes; see `ventralstream.data.load_set`.
         size: Height and width of the images in pixels, for sets that leave it open; None is their default.
         subset: Train on so many images only.
         val_subset: Validate on so many images only.

@@ -17,7 +17,7 @@ from rich.console import Console
 from torch import Tensor
 
 from ventralstream.checkpoints import load_network
-from ventralstream.data import SETS, Fingerprint, FolderSet, Loader, MemorySet, SetInfo, load_set
+from ventralstream.data import SETS, Fingerprint, LabelledSet, Loader, SetInfo, load_set
 from ventralstream.data.augment import Augment
 from ventralstream.data.pixels import generator
 from ventralstream.data_root import data_root
@@ -157,7 +157,7 @@ def resume(
 
 def _fingerprints(sets: Sets) -> tuple[Fingerprint, ...]:
     """Of the images on disk, to train and to validate on; sets in memory are checked when they are loaded."""
-    return tuple(data.fingerprint() for data in sets if isinstance(data, FolderSet))
+    return tuple(filter(None, (data.fingerprint() for data in sets)))
 
 
 def _check_same(run: RunFolder, sets: Sets, place: Place) -> None:
@@ -287,7 +287,7 @@ def _has_learnt(model: str | Path | NetworkSpec | Network) -> bool:
     return isinstance(model, Network) or (isinstance(model, (str, Path)) and not named and Path(model).is_dir())
 
 
-def _some(images: MemorySet | FolderSet, seed: int) -> Tensor:
+def _some(images: LabelledSet, seed: int) -> Tensor:
     """Some training images, as they are and normalised."""
     count = min(len(images), _FITTED_IMAGES)
     batch, _ = next(iter(Loader(images, count, train=True, augment=Augment(), seed=seed)))

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from ventralstream.cost import training_flops
-from ventralstream.data import FolderSet, Loader, MemorySet
+from ventralstream.data import LabelledSet, Loader
 from ventralstream.data.pixels import seed_of
 from ventralstream.errors import VentralError
 from ventralstream.evaluation import StepCounts, evaluating
@@ -28,7 +28,7 @@ from ventralstream.training.recipe import Place
 from ventralstream.training.screen import Screen
 from ventralstream.training.task import LOG_EVERY, Task, accuracy_name, metric_names
 
-Sets = tuple[MemorySet | FolderSet, MemorySet | FolderSet]  # to train on, to validate on
+Sets = tuple[LabelledSet, LabelledSet]  # to train on, to validate on
 AfterBatch = Callable[[int], None]
 
 KEEP = 2  # checkpoints beside the first; the one before the last is there should the disk break the last one
