@@ -1,6 +1,14 @@
 """Registered models and their weights: `create_model`, `list_models`, `list_weights`."""
 
-from ventralstream.models import convrnn, convrnn_cifar, cornet, feedforward, liao_poggio  # they register their models
+from ventralstream.models import (  # they register their models
+    convrnn,
+    convrnn_cifar,
+    cornet,
+    cornet_cifar,
+    feedforward,
+    liao_poggio,
+    rcnn_cifar,
+)
 from ventralstream.models.create import create_model, find_spec, list_weights, open_model
 from ventralstream.models.registry import (
     build,
@@ -16,6 +24,7 @@ __all__ = [
     "convrnn",
     "convrnn_cifar",
     "cornet",
+    "cornet_cifar",
     "count_parameters",
     "create_model",
     "feedforward",
@@ -26,5 +35,6 @@ __all__ = [
     "model_entry",
     "model_spec",
     "open_model",
+    "rcnn_cifar",
     "register_model",
 ]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ventralstream.cells import CORnetR, CORnetS
 from ventralstream.errors import VentralError
-from ventralstream.layers.specs import Act, Conv, GlobalPool, Linear, Norm, Pool
+from ventralstream.layers.specs import Act, Conv, GlobalPool, Layer, Linear, Norm, Pool
 from ventralstream.models.registry import register_model
 from ventralstream.published.about import Published, PublishedFile
 from ventralstream.spec import Area, Connection, NetworkSpec
@@ -108,7 +108,7 @@ def cornet_s(
     if len(times) not in (3, 4):
         raise VentralError(f"cornet_s needs the steps of V2, V4 and IT, or of V2, V4, pIT and IT; got {times}")
     names = AREAS if len(times) == 3 else ("V1", "V2", "V4", "pIT", "IT")
-    widths = CHANNELS if len(times) == 3 else (64, 128, 256, 512, 512)
+    widths = CHANNELS[1:] if len(times) == 3 else (128, 256, 512, 512)
     stem = (
         Conv(64, 7, 2, padding=3, bias=False),
         Norm(norm),
@@ -118,11 +118,8 @@ def cornet_s(
         Norm(norm),
         Act("relu"),
     )
-    areas = [Area("V1", stem, window=(0, 1))]
-    start = 1
-    for name, width, count in zip(names[1:], widths[1:], times, strict=True):
-        drive = (Conv(width, 1, padding=0, bias=False),)
-        cell = CORnetS(
+    cells = [
+        CORnetS(
             count,
             scale,
             stride=1 if name == "pIT" else 2,
@@ -132,13 +129,40 @@ def cornet_s(
             loop_to=loop_to,
             gate=gate,
         )
-        areas.append(Area(name, drive, cell, window=(start, start + count)))
-        start += count
-    first_it = start - times[-1]
+        for name, count in zip(names[1:], times, strict=True)
+    ]
+    return circuit("cornet_s", names, stem, widths, cells, num_classes)
+
+
+def circuit(
+    name: str,
+    names: Sequence[str],
+    stem: tuple[Layer, ...],
+    widths: Sequence[int],
+    cells: Sequence[CORnetS],
+    num_classes: Channels,
+) -> NetworkSpec:
+    """Areas of CORnet-S one after another, each for as many steps as its cell has times.
+
+    Args:
+        name: The spec's name.
+        names: The areas, V1 first.
+        stem: V1's layers.
+        widths: Channels of the areas after V1.
+        cells: Their cells.
+        num_classes: Classes.
+    """
+    areas = [Area(names[0], stem, window=(0, 1))]
+    start = 1
+    for area, width, cell in zip(names[1:], widths, cells, strict=True):
+        drive = (Conv(width, 1, padding=0, bias=False),)
+        areas.append(Area(area, drive, cell, window=(start, start + cell.times)))
+        start += cell.times
+    once = (0, 1 if cells[0].gate == "hard" else None)
     return NetworkSpec(
-        "cornet_s",
-        (*areas, _decoder(num_classes, first_it)),
-        _chain(1, names, arrives=(0, 1 if gate == "hard" else None)),
+        name,
+        (*areas, _decoder(num_classes, start - cells[-1].times)),
+        _chain(1, names, arrives=once),
         "decoder",
         steps=start,
         before_start="silent",

@@ -17,7 +17,7 @@ from ventralstream.published.about import Published
 from ventralstream.spec import NetworkSpec
 from ventralstream.values import Seed, checked, fit
 
-Family = Literal["convrnn", "cornet", "liao_poggio", "feedforward", "user"]
+Family = Literal["convrnn", "cornet", "liao_poggio", "rcnn", "feedforward", "user"]
 SpecMaker = Callable[..., NetworkSpec]
 
 
