@@ -115,7 +115,7 @@ def _reflected(at: Tensor, size: int) -> Tensor:
     return size - 1 - (size - 1 - at.abs()).abs()
 
 
-def part_of(size: tuple[int, int], augment: Augment, box: Tensor) -> Tensor:
+def part_of(size: tuple[int, int], augment: Augment, box: NDArray[np.float64]) -> NDArray[np.float64]:
     """The parts of images that are shown as a whole: first row and column, height and width, in pixels.
 
     What would be wider or higher than the image is cut to it (our choice: there is nothing to draw again).
@@ -128,12 +128,11 @@ def part_of(size: tuple[int, int], augment: Augment, box: Tensor) -> Tensor:
     Returns:
         `[..., 4]`, float64.
     """
-    limit = torch.tensor(size, dtype=torch.float64, device=box.device)
-    area = (augment.area + (1 - augment.area) * box[..., 0]) * limit.prod()
-    ratio = ((2 * box[..., 1] - 1) * _RATIO).exp()  # width / height
-    sides = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()], -1)
-    sides = torch.minimum(sides, limit).clamp(min=1)
-    return torch.cat([box[..., 2:] * (limit - sides), sides], -1)
+    width_to_height = np.exp((2 * box[..., 1] - 1) * _RATIO)
+    area = (augment.area + (1 - augment.area) * box[..., 0]) * (size[0] * size[1])
+    sides = np.stack([np.sqrt(area / width_to_height), np.sqrt(area * width_to_height)], -1)
+    sides = np.maximum(np.minimum(sides, size), 1)
+    return np.concatenate([box[..., 2:] * (np.array(size) - sides), sides], -1)
 
 
 def resampled(images: Tensor, parts: Tensor) -> Tensor:
@@ -141,7 +140,7 @@ def resampled(images: Tensor, parts: Tensor) -> Tensor:
 
     Args:
         images: `[B, C, H, W]`, uint8 or floats.
-        parts: `[B, 4]` as `part_of` gives them.
+        parts: `[B, 4]`, float64 on the CPU, as `part_of` gives them.
 
     Returns:
         `[B, C, H, W]`, of the same type.
