@@ -34,6 +34,7 @@ Geometry = tuple[int, int, int]  # stride, padding, groups
 
 _WINOGRAD_CHANNELS = 2**14  # in times out: with fewer the transforms cost what the products gain
 _WINOGRAD_TILES = 48  # with fewer the products of transformed kernels are too thin to gain anything
+_WINOGRAD_FILLING = 8  # positions a tile of 16; with fewer (maps of 2 x 2) what the tiles gain is lost on their rest
 _PRODUCT_CHANNELS = 2**20  # in times out: above, torch's own spends its time reordering the kernel
 _PRODUCT_CHANNELS_OF_GRADIENT = 2**15  # the same for the kernel's gradient
 _PRODUCT_POSITIONS_LOWER = 16  # in half precision, which AMX multiplies, it is maps so small that torch is slow on
@@ -167,7 +168,9 @@ def _form(x: Tensor, dtype: torch.dtype, weight: Tensor, geometry: Geometry, of_
         small = x.shape[2] * x.shape[3] <= _PRODUCT_POSITIONS_LOWER
         return "product" if of_gradient and small and channels >= _WINOGRAD_CHANNELS else "torch"
     fits = weight.shape[2:] == (3, 3) and geometry == (1, 1, 1) and dtype == torch.float32
-    if fits and channels >= _WINOGRAD_CHANNELS and winograd.tiles(x) >= _WINOGRAD_TILES:
+    tiles, positions = winograd.tiles(x), x.shape[0] * x.shape[2] * x.shape[3]
+    enough = channels >= _WINOGRAD_CHANNELS and tiles >= _WINOGRAD_TILES and positions >= _WINOGRAD_FILLING * tiles
+    if fits and enough:
         return "winograd"
     least = _PRODUCT_CHANNELS_OF_GRADIENT if of_gradient else _PRODUCT_CHANNELS
     return "product" if channels >= least else "torch"
