@@ -22,6 +22,7 @@ from ventralstream.training.averaging import Average
 from ventralstream.training.checkpoint import checkpoints, position_name, remove, write_checkpoint
 from ventralstream.training.finite import Watch, check_finite
 from ventralstream.training.folder import CHECKPOINTS, TENSORBOARD, Checkpoint, RunFolder
+from ventralstream.training.memory import keep_freed_memory
 from ventralstream.training.metrics import Metrics
 from ventralstream.training.recipe import Place
 from ventralstream.training.screen import Screen
@@ -66,6 +67,8 @@ class Session:
     ) -> None:
         self.run, self.recipe, self.fabric, self.place = run, run.recipe, fabric, place
         self.screen, self.stop, self.after_batch = screen, stop, after_batch
+        if fabric.device.type == "cpu":
+            keep_freed_memory()
         network = start.build()
         if self.recipe.compile:
             network.compile()
