@@ -95,6 +95,7 @@ def main(arguments: list[str]) -> Path:
     assert stored == known["files"], "what was measured is what is in the box"
     told = ", ".join(f"{k} {v:.2%}" for k, v in accuracy["by_readout"].items())
     print(f"{given.name}:{given.tag}: {size / 1e6:.2f} MB in {kind}, {known['pflop']:.3g} PFLOP, {told}; in {boxed}")
+    print("docs/models/ follows with: python scripts/model_cards.py")
     return boxed
 
 
