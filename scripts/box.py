@@ -22,7 +22,6 @@ import torch
 
 from ventralstream.checkpoints import box, load_network, save_network
 from ventralstream.checkpoints.disk import SPEC_FILE, TENSOR_FILE
-from ventralstream.cost import cost
 from ventralstream.data import Loader, load_set
 from ventralstream.errors import VentralError, unknown
 from ventralstream.evaluation import evaluating
@@ -34,6 +33,7 @@ from ventralstream.published.load import sha256_of
 from ventralstream.readout import Last, MaxConfidence, Mean, PerStep, Threshold
 from ventralstream.spec import NetworkSpec
 from ventralstream.training.folder import RUN, RunFolder, open_run
+from ventralstream.training.metrics import read_rows
 from ventralstream.training.provenance import provenance
 
 MOST_BYTES = 4_000_000  # of one network
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> Path:
             "recipe": run.recipe.to_json(),
             "seed": run.recipe.seed,
             **sessions(run),
-            "pflop": pflop(run, network.spec, root),
+            "pflop": float(read_rows(run.metrics)[-1]["pflop"]),
             "parameters": sum(p.numel() for p in network.parameters()),
             "stored_as": kind,
             "files": {file: sha256_of(folder / file) for file in (SPEC_FILE, TENSOR_FILE)},
@@ -95,6 +95,7 @@ def main(arguments: list[str]) -> Path:
     assert stored == known["files"], "what was measured is what is in the box"
     told = ", ".join(f"{k} {v:.2%}" for k, v in accuracy["by_readout"].items())
     print(f"{given.name}:{given.tag}: {size / 1e6:.2f} MB in {kind}, {known['pflop']:.3g} PFLOP, {told}; in {boxed}")
+    print("docs/models/ follows with: python scripts/model_cards.py")
     return boxed
 
 
@@ -150,15 +151,6 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     for part in ("by_step", "by_readout"):
         pairs += [(value, other[part][key]) for key, value in one[part].items()]
     return max(abs(a - b) for a, b in pairs)
-
-
-def pflop(run: RunFolder, spec: NetworkSpec, root: str | Path | None) -> float:
-    """The training's compute: forward FLOPs as planned, times 3 for the backward pass, times the images shown."""
-    recipe = run.recipe
-    name = recipe.data
-    count = recipe.subset or len(load_set(name, None if name == "scenes" else root, "train", size=recipe.size))
-    images = recipe.epochs * (count // recipe.batch_size) * recipe.batch_size
-    return 3 * cost(spec)[0].flops_planned_batched * images / 1e15
 
 
 def sessions(run: RunFolder) -> dict[str, Any]:

@@ -100,10 +100,10 @@ class Transfer:
         told = []
         if unconverged := [p for p in self.probes if p.unconverged]:
             count, fits = sum(p.unconverged for p in unconverged), len(self.probes) * (len(CS) + 1)
+            first = f"{unconverged[0].area} at step {unconverged[0].step}"
             told.append(
                 f"{count} of {fits} fits stopped after {MOST_ITERATIONS} iterations before they had converged, the"
-                f" first of them of {unconverged[0].area} at step {unconverged[0].step}: these accuracies may be a"
-                " little low"
+                f" first of them of {first}: these accuracies may be a little low"
             )
         if edge := [p for p in self.probes if p.c in (CS[0], CS[-1])]:
             told.append(

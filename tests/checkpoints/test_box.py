@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 import ventralstream as vs
 from ventralstream.checkpoints import box
 from ventralstream.checkpoints.disk import load_spec, read_provenance
+from ventralstream.cost import training_flops
 from ventralstream.data import Loader, load_set
 from ventralstream.data_root import VARIABLE
 from ventralstream.evaluation import accuracy_per_step
@@ -108,7 +109,7 @@ def test_a_run_gets_into_the_box_with_one_command(run: Path, boxes: Path, script
     assert known["stored_as"] == "float16" and known["accuracy"]["images"] == 128
     assert {t.dtype for t in load_file(folder / "model.safetensors").values()} == {torch.float16}
     check_accuracy("ff_shallow_cifar", "digits", known, None)
-    assert known["pflop"] == pytest.approx(3 * 48 * script.cost(load_spec(folder))[0].flops_planned_batched / 1e15)
+    assert known["pflop"] == pytest.approx(48 * training_flops(load_spec(folder)) / 1e15)
 
     # and is found by name, wherever one is taken
     assert vs.list_weights("ff_shallow_cifar") == ["ff_shallow_cifar:digits"]

@@ -122,7 +122,7 @@ def transfer(
             ("model", "area", "step", "ms", "C", "validation", "test"),
             rows,
             {"command": "transfer", "models": [_to_json(n, weights[n], t) for n, t in found.items()]},
-            lambda: _figure(found, chance, data),
+            lambda: _figure(found, chance, data if root is None or data.startswith("cifar") else root.name),
             [f"chance is {chance:.1%}", *notes],
         ),
         as_json,

@@ -16,7 +16,7 @@ def show_weights(pattern: str, as_json: bool) -> None:
     names = list_weights(pattern)
     if not names:
         raise unknown("model", pattern, dict.fromkeys(n.partition(":")[0] for n in list_weights()), " with weights")
-    rows = [_row(name) for name in names]
+    rows = sorted(map(_row, names), key=lambda row: row["url"] is not None)  # those in the package first
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return

@@ -120,7 +120,7 @@ def split_tag(model: str) -> tuple[str, str]:
 
 
 def list_weights(pattern: str = "*") -> list[str]:
-    """The weights that there are by name, as "NAME:TAG", sorted by model; those in the box first.
+    """The weights that there are by name, as "NAME:TAG", sorted by model.
 
     Args:
         pattern: That the model's name matches ("rgc*").
