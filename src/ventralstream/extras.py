@@ -19,6 +19,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         *("xarray", "scipy", "pandas", "h5netcdf", "h5py", "rsatoolbox", "sklearn", "matplotlib", "pooch"),
         *("zarr", "torchvision", "PIL", "rich"),
     ),
+    "slurm": ("submitit",),
     "hub": ("huggingface_hub", "google_crc32c", "pooch", "torchvision", "rich"),
 }
 

@@ -119,9 +119,9 @@ def _flushed(code: int) -> int:
 
 
 def _heed_signals() -> None:
-    """Makes SIGTERM and a lost terminal an interruption, as Ctrl-C is one."""
+    """Makes SIGTERM, a lost terminal and Slurm's SIGUSR2 an interruption, as Ctrl-C is one."""
     if threading.current_thread() is threading.main_thread():
-        for signum in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        for signum in (getattr(signal, name, signal.SIGTERM) for name in ("SIGTERM", "SIGHUP", "SIGUSR2")):
             if signal.getsignal(signum) is signal.SIG_DFL:
                 signal.signal(signum, _interrupt)
         atexit.register(_ignore_signals)
