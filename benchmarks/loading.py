@@ -77,9 +77,8 @@ def main() -> None:
         if kind == "cifar10":
             for name in NETWORKS:
                 needed = step(name, args.batch, 3) / args.batch
-                print(
-                    f"         {name}: a step takes {needed * 1e3:.2f} ms an image, loading {here / (needed + here):.1%}"
-                )
+                part = here / (needed + here)
+                print(f"         {name}: a step takes {needed * 1e3:.2f} ms an image, loading {part:.1%}")
 
 
 if __name__ == "__main__":
