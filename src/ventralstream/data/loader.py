@@ -125,14 +125,14 @@ class Loader:
             box, views = views.box, views.to(device)
         counts = [len(share) for share in mine]
         shares = [Share(*share) for share in zip(mine, torch.split(box, counts), strict=True)]
-        first = 0
+        first, pinned = 0, device.type == "cuda"  # it copies while it works
         for count, (images, labels) in zip(counts, self._reader.read(shares), strict=True):
-            images = images.to(device, non_blocking=True)
+            images = images.to(device, non_blocking=pinned)
             if augment is not None:
                 colour = [round(255 * mean) for mean in preprocessing.mean]
                 images = augmented(images, augment, views[first : first + count], colour)
                 first += count
-            yield preprocessing.normalise(images), labels.to(device, non_blocking=True)
+            yield preprocessing.normalise(images), labels.to(device, non_blocking=pinned)
 
     def _order(self) -> Tensor:
         if not self.train:
