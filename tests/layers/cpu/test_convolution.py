@@ -100,6 +100,7 @@ def test_a_network_has_the_same_gradients_in_every_form(form: str, remat: bool, 
         (128, 28, 2, {("torch", False)}),
         (256, 2, 1, {("torch", False), ("product", True)}),  # most of a tile would be empty
         (256, 8, 2, {("torch", False), ("product", True)}),
+        (512, 3, 1, {("product", False), ("product", True)}),
         (1024, 4, 2, {("product", False), ("product", True)}),
     ],
 )

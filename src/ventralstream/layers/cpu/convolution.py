@@ -37,7 +37,8 @@ _WINOGRAD_TILES = 48  # with fewer the products of transformed kernels are too t
 _WINOGRAD_FILLING = 8  # positions a tile of 16; with fewer (maps of 2 x 2) what the tiles gain is lost on their rest
 _PRODUCT_CHANNELS = 2**20  # in times out: above, torch's own spends its time reordering the kernel
 _PRODUCT_CHANNELS_OF_GRADIENT = 2**15  # the same for the kernel's gradient
-_PRODUCT_POSITIONS_LOWER = 16  # in half precision, which AMX multiplies, it is maps so small that torch is slow on
+_FEW_POSITIONS = 16  # maps of 4 x 4 and less: torch is slow on them
+_PRODUCT_CHANNELS_FEW = 2**17  # in times out, on such maps
 
 
 class Store:
@@ -163,16 +164,15 @@ def _primal(x: Tensor) -> bool:
 
 def _form(x: Tensor, dtype: torch.dtype, weight: Tensor, geometry: Geometry, of_gradient: bool = False) -> Form:
     """The form that is fastest, or that is for the kernel's gradient; x will be of `dtype`."""
-    channels = weight.shape[0] * weight.shape[1]
+    channels, few = weight.shape[0] * weight.shape[1], x.shape[2] * x.shape[3] <= _FEW_POSITIONS
     if dtype in (torch.bfloat16, torch.float16):
-        small = x.shape[2] * x.shape[3] <= _PRODUCT_POSITIONS_LOWER
-        return "product" if of_gradient and small and channels >= _WINOGRAD_CHANNELS else "torch"
+        return "product" if of_gradient and few and channels >= _WINOGRAD_CHANNELS else "torch"
     fits = weight.shape[2:] == (3, 3) and geometry == (1, 1, 1) and dtype == torch.float32
     tiles, positions = winograd.tiles(x), x.shape[0] * x.shape[2] * x.shape[3]
     enough = channels >= _WINOGRAD_CHANNELS and tiles >= _WINOGRAD_TILES and positions >= _WINOGRAD_FILLING * tiles
     if fits and enough:
         return "winograd"
-    least = _PRODUCT_CHANNELS_OF_GRADIENT if of_gradient else _PRODUCT_CHANNELS
+    least = _PRODUCT_CHANNELS_OF_GRADIENT if of_gradient else _PRODUCT_CHANNELS_FEW if few else _PRODUCT_CHANNELS
     return "product" if channels >= least else "torch"
 
 
