@@ -16,3 +16,12 @@ def small_network() -> NetworkSpec:
         Area("decoder", (GlobalPool(), Linear(10))),
     )
     return NetworkSpec("small", areas, chain(areas), "decoder", (1, 32, 32), 5, mean=(0.5,), std=(0.5,))
+
+
+def without_chance(norm: bool = True) -> NetworkSpec:
+    """The same without dropout, for images of 16 pixels, with a normalisation for each of three steps or with none."""
+    v1, it, decoder = small_network().areas
+    conv, batch_norm, relu = v1.drive
+    drive = (conv, batch_norm.replace(per_step=3), relu) if norm else (conv, relu)
+    areas = (v1.replace(drive=drive), it.replace(drive=it.drive[:1]), decoder)
+    return small_network().replace(areas=areas, input_shape=(1, 16, 16))

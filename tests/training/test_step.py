@@ -11,11 +11,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from small_network import small_network
+from small_network import without_chance
 
 import ventralstream as vs
 from ventralstream.errors import VentralError
-from ventralstream.layers.specs import Norm
 from ventralstream.layers.sync_norm import synchronise
 from ventralstream.spec import NetworkSpec
 from ventralstream.testing import naive
@@ -27,18 +26,6 @@ from ventralstream.training.task import Task
 
 PROCESSES = 2
 BATCH = 8
-
-
-def spec(norm: bool) -> NetworkSpec:
-    """A recurrent network without chance, with a normalisation for each of three steps or without one."""
-    small = small_network()
-    v1, it, decoder = small.areas
-    layers = tuple(x for x in v1.drive if not isinstance(x, Norm))
-    if norm:
-        layers = (layers[0], Norm("batch", per_step=3), *layers[1:])
-    return small.replace(
-        areas=(v1.replace(drive=layers), it.replace(drive=it.drive[:1]), decoder), input_shape=(1, 16, 16)
-    )
 
 
 CASES: dict[str, tuple[bool, Recipe]] = {
@@ -62,7 +49,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 def found(name: str, rank: int, others) -> dict[str, torch.Tensor]:
     """What two batches leave of gradients and statistics, and the loss of the second."""
     norm, recipe = CASES[name]
-    network = vs.build(spec(norm), seed=0)
+    network = vs.build(without_chance(norm), seed=0)
     if others.world > 1 and recipe.sync_norm:
         synchronise(network)
     if recipe.compile:
@@ -130,7 +117,7 @@ def one_step(recipe: Recipe, of: NetworkSpec) -> tuple[vs.Network, torch.Tensor]
     "loss", [MeanLoss(), DecisionLoss(), WeightedLoss(weights=(0.5, 0.0, 1.0))], ids=lambda x: x.tag
 )
 def test_chunks_are_a_naive_unroll_that_is_detached_between_them(loss: Loss, size: int, remat: bool) -> None:
-    of = spec(norm=True).replace(steps=6)
+    of = without_chance(norm=True).replace(steps=6)
     network, total = one_step(Recipe(tbptt=size, loss=loss, remat=remat), of)
 
     images, labels = batch()
@@ -158,8 +145,8 @@ def test_chunks_are_a_naive_unroll_that_is_detached_between_them(loss: Loss, siz
 
 def test_micro_batches_are_one_batch() -> None:
     """To the precision of the numbers, where no normalisation sees the batch."""
-    whole, loss = one_step(Recipe(), spec(norm=False))
-    parts, sum_of_parts = one_step(Recipe(accumulate=4), spec(norm=False))
+    whole, loss = one_step(Recipe(), without_chance(norm=False))
+    parts, sum_of_parts = one_step(Recipe(accumulate=4), without_chance(norm=False))
     torch.testing.assert_close(sum_of_parts, loss)
     for name, gradient in gradients(whole).items():
         torch.testing.assert_close(gradients(parts)[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
@@ -184,7 +171,7 @@ def kept_for_the_backward_pass(steps: int, size: int | None) -> int:
             objective.backward()
 
     recipe = Recipe(tbptt=size, loss=MeanLoss())
-    network = vs.build(spec(norm=False).replace(steps=steps), seed=0)
+    network = vs.build(without_chance(norm=False).replace(steps=steps), seed=0)
     step = Step(Task(network, recipe.loss).train(), recipe, Fabric())  # type: ignore[arg-type]
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
         step.gradient(*batch(), recipe.loss.view(network.spec, random.Random(0)))
@@ -197,6 +184,6 @@ def test_what_chunks_keep_does_not_grow_with_the_steps() -> None:
 
 
 def test_a_loss_of_several_steps_at_once_has_no_chunks() -> None:
-    of = spec(norm=False).replace(readout=vs.readout.MaxConfidence())
+    of = without_chance(norm=False).replace(readout=vs.readout.MaxConfidence())
     with pytest.raises(VentralError, match="the readout 'max_confidence' decides from several steps at once"):
         one_step(Recipe(tbptt=2), of)

@@ -220,6 +220,10 @@ class Crew:
             return
         first, mine = b"0 1", f"{self.rank} {exit_code(error)}".encode()
         with suppress(RuntimeError):  # else the first process is no more
+            if self.rank > 0 and isinstance(error, KeyboardInterrupt):  # which all agree on: the first one says it
+                until = time.monotonic() + GRACE
+                while not self._store.check(["failed"]) and time.monotonic() < until:
+                    time.sleep(0.05)
             first = self._store.compare_set("failed", "", mine.decode())
             if self.rank > 0 and first != mine:
                 self._store.add("seen", 1)
