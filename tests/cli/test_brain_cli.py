@@ -227,13 +227,13 @@ def test_people(root, ventral, found):
 def begun_run(path, data, root, epochs):
     """A run that was begun, of which no epoch is complete."""
     from ventralstream.data import load_set
-    from ventralstream.training.folder import Checkpoint, create_run, open_run
+    from ventralstream.training.folder import Checkpoint, created_run
     from ventralstream.training.recipe import Place, Recipe
 
     net, info = vs.create_model(MODEL, seed=0), load_set(data, root, "val", subset=1).info
     start = Checkpoint(0, 0, Recipe(data=data, epochs=epochs), net.spec, info, (), Place(root=root), net.state_dict())
-    create_run(path, start)
-    open_run(path).begin_session(start.place, start)
+    with created_run(path, start) as run:
+        run.begin_session(start.place, start)
 
 
 def test_people_and_a_run(root, found, tmp_path):

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from torch import Tensor
 
 from ventralstream.checkpoints.disk import save_tensors
 from ventralstream.errors import VentralError, reason
+from ventralstream.files import PART, REPLACED, remove, replacing_folder
 
 TENSORS, STATE, SUMS = "tensors.safetensors", "state.json", "SHA256SUMS"
 _NAME = re.compile(r"epoch_(\d+)_batch_(\d+)")
@@ -60,22 +59,26 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """
     tensors: dict[str, Tensor] = {}
     state = json.dumps(_split(content, "", tensors), indent=1)
-    partial = path.with_name(path.name + ".part")
-    try:
-        remove(partial)
-        partial.mkdir(parents=True)
-        save_tensors(tensors, partial / TENSORS)
-        (partial / STATE).write_text(state, encoding="utf-8")
-        sums = [f"{_sha256(partial / name)}  {name}\n" for name in (TENSORS, STATE)]
-        (partial / SUMS).write_text("".join(sums), encoding="utf-8")
-        for file in (partial / TENSORS, partial / STATE, partial / SUMS, partial):
-            _to_disk(file)
-        remove(path)
-        partial.replace(path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    _to_disk(path.parent)
+    with replacing_folder(path) as part:
+        save_tensors(tensors, part / TENSORS)
+        (part / STATE).write_text(state, encoding="utf-8")
+        sums = [f"{_sha256(part / name)}  {name}\n" for name in (TENSORS, STATE)]
+        (part / SUMS).write_text("".join(sums), encoding="utf-8")
+
+
+def keep_newest(newest: Path, most: int) -> None:
+    """Removes the checkpoints beside `newest` but the first, and `most` up to it.
+
+    What is later than `newest` was damaged, for the run stands there now. What a run that was killed left half written,
+    or half replaced, goes too.
+    """
+    found = checkpoints(newest.parent)
+    past = found[: found.index(newest) + 1]
+    kept = {*past[:1], *past[-most:]}
+    for path in newest.parent.iterdir():
+        name = path.name.removesuffix(PART).removesuffix(REPLACED)
+        if _NAME.fullmatch(name) and path not in kept:
+            remove(path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -97,14 +100,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         why = f"there is no {Path(error.filename).name}" if isinstance(error, FileNotFoundError) else reason(error)
         raise VentralError(f"the checkpoint '{path}' is damaged: {why}") from None
     return content
-
-
-def remove(path: Path) -> None:
-    """Removes a file, a link or a folder with what is in it, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:
@@ -154,12 +149,3 @@ def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if "@dict" in value:
         return {key: _join(part, tensors) for key, part in value["@dict"]}
     return {key: _join(part, tensors) for key, part in value.items()}
-
-
-def _to_disk(path: Path) -> None:
-    """Waits until a file, or a folder's list of files, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,6 +6,7 @@ RUN/recipe.json                    how it is trained
 RUN/run.json                       the classes, and of each session when, where and with what it ran
 RUN/metrics.csv, tensorboard/      what was measured
 RUN/checkpoints/                   to carry on from; each holds all that the files above say, with checksums
+RUN/run.lock                       there while a process trains, which it names
 
 Whatever happens to the files beside the checkpoints, a run that goes on puts them right again.
 """
@@ -13,7 +14,9 @@ Whatever happens to the files beside the checkpoints, a run that goes on puts th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -25,7 +28,7 @@ from ventralstream.checkpoints import load_network, save_network
 from ventralstream.checkpoints.disk import SPEC_FILE, SUMS_FILE, TENSOR_FILE
 from ventralstream.data import Fingerprint, SetInfo
 from ventralstream.errors import VentralError, reason
-from ventralstream.files import write_text
+from ventralstream.files import PART, claimed, remove, write_text
 from ventralstream.jsonable import from_json
 from ventralstream.network import Network
 from ventralstream.spec import NetworkSpec, spec_from_json
@@ -34,19 +37,19 @@ from ventralstream.training.checkpoint import (
     position,
     position_name,
     read_checkpoint,
-    remove,
     write_checkpoint,
 )
 from ventralstream.training.provenance import provenance
 from ventralstream.training.recipe import Place, Recipe
 
 CONFIG, WEIGHTS, SUMS = SPEC_FILE, TENSOR_FILE, SUMS_FILE
-RECIPE, RUN, METRICS, TENSORBOARD, CHECKPOINTS = (
+RECIPE, RUN, METRICS, TENSORBOARD, CHECKPOINTS, LOCK = (
     "recipe.json",
     "run.json",
     "metrics.csv",
     "tensorboard",
     "checkpoints",
+    "run.lock",
 )
 _FILES = (CONFIG, WEIGHTS, SUMS, RECIPE, RUN, METRICS)
 
@@ -68,7 +71,7 @@ class Checkpoint:
         optimizer: The optimiser's state; None at the beginning.
         scaler: That of the loss's scaler, with precision "16".
         loader: Where the loader stood.
-        seen: Sum of losses, right answers and images of the epoch so far.
+        seen: Sum of losses, right answers and images of the epoch so far, a row for each process.
         flops: What training has cost up to here; see `ventralstream.cost.training_flops`.
         metrics: `metrics.csv` up to here.
     """
@@ -85,7 +88,7 @@ class Checkpoint:
     optimizer: dict[str, Any] | None = None
     scaler: dict[str, Any] = field(default_factory=dict)
     loader: dict[str, int] = field(default_factory=dict)
-    seen: Tensor = field(default_factory=lambda: torch.zeros(3))
+    seen: Tensor = field(default_factory=lambda: torch.zeros(1, 3))
     flops: int = 0
     metrics: str = ""
 
@@ -176,29 +179,50 @@ class RunFolder:
         save_network(network, self.path)
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Claims a run's folder, which is there, for this process.
+
+    Raises:
+        VentralError: if another process trains in it.
+    """
+
+    def busy(other: str) -> str:
+        return f"{other} is training in '{path}'; let it finish, or end it and carry on with --resume {path}"
+
+    with claimed(path / LOCK, busy):
+        yield
+
+
 def refuse_used(path: Path) -> None:
     """Raises VentralError if there is something at `path` already.
 
-    An empty folder is nothing, nor is what a run left that was ended before it began: that is removed.
+    An empty folder is nothing, nor is what a run left that was ended before it began.
     """
-    if not path.exists() and not path.is_symlink():
-        return
-    if path.is_dir() and (not any(path.iterdir()) or _never_began(path)):
-        for entry in path.iterdir():
-            remove(entry)
+    if not os.path.lexists(path) or (path.is_dir() and _never_began(path)):
         return
     hint = f"carry on with --resume {path}, or " if _is_run(path) else ""
     raise VentralError(f"'{path}' exists and is not an empty folder; {hint}choose another one")
 
 
-def create_run(path: Path, start: Checkpoint) -> None:
-    """Makes a run's folder; `run.json` comes first, its first checkpoint, from which the run can go on, last."""
+@contextmanager
+def created_run(path: Path, start: Checkpoint) -> Iterator[RunFolder]:
+    """Makes a run's folder, and claims it for as long as the block runs.
+
+    Its `run.json` comes first, its first checkpoint, from which the run can go on, last.
+    """
     refuse_used(path)
     path.mkdir(parents=True, exist_ok=True)
-    _write_record(path, start.data, start.fingerprints, [])
-    save_network(start.learnt(), path)
-    write_text(path / RECIPE, _json(start.recipe.to_json()))
-    write_checkpoint(path / CHECKPOINTS / position_name(0, 0), start.content())
+    with alone(path):
+        refuse_used(path)  # another process may have begun it and come to an end
+        for entry in path.iterdir():
+            if entry.name != LOCK:
+                remove(entry)
+        _write_record(path, start.data, start.fingerprints, [])
+        save_network(start.learnt(), path)
+        write_text(path / RECIPE, _json(start.recipe.to_json()))
+        write_checkpoint(path / CHECKPOINTS / position_name(0, 0), start.content())
+        yield RunFolder(path, start.recipe, start.data, start.place, start.fingerprints)
 
 
 def _is_run(path: Path) -> bool:
@@ -207,10 +231,10 @@ def _is_run(path: Path) -> bool:
 
 
 def _never_began(path: Path) -> bool:
-    """Whether a folder holds only what `create_run` writes, of a run that was ended before its first session."""
-    names = {entry.name.removesuffix(".part") for entry in path.iterdir()}
+    """Whether a folder holds only what `created_run` writes, of a run that was ended before its first session."""
+    names = {entry.name.removesuffix(PART) for entry in path.iterdir()} - {LOCK}
     if not (path / RUN).exists():
-        return names == {RUN}
+        return names <= {RUN}
     try:
         sessions = _read_json(path / RUN)["sessions"]
     except (VentralError, TypeError, KeyError):
@@ -225,7 +249,7 @@ def open_run(path: str | Path) -> RunFolder:
         VentralError: if it is none, or its files are damaged.
     """
     path = Path(path)
-    _check_is_run(path)
+    check_is_run(path)
     if not (path / RECIPE).is_file():
         raise VentralError(f"the run '{path}' has lost its {RECIPE}; `ventral train --resume {path}` writes it again")
     recipe = _read_spec(path / RECIPE, _read_json(path / RECIPE), Recipe)
@@ -249,7 +273,7 @@ def recover(path: Path, say: Callable[[str], None], repair: bool) -> tuple[RunFo
     Raises:
         VentralError: if it is no run, or has no whole checkpoint.
     """
-    _check_is_run(path)
+    check_is_run(path)
     for name in _FILES:
         if (path / name).is_dir():
             raise VentralError(f"'{path / name}' is a folder; expected a file, or nothing, for the run to write again")
@@ -278,7 +302,7 @@ def recover(path: Path, say: Callable[[str], None], repair: bool) -> tuple[RunFo
 
 
 def _restore(run: RunFolder, start: Checkpoint, say: Callable[[str], None]) -> None:
-    """Puts right what lies beside the checkpoints: `model.safetensors` and `metrics.csv` follow with the session."""
+    """Puts right what lies beside the checkpoints; `metrics.csv` follows with the session."""
     for name, content in ((RECIPE, start.recipe), (CONFIG, start.spec)):
         text = content.to_text() if isinstance(content, NetworkSpec) else _json(content.to_json())
         try:
@@ -302,9 +326,12 @@ def _restore(run: RunFolder, start: Checkpoint, say: Callable[[str], None]) -> N
         there = "?"
     if not there.startswith(start.metrics):
         say(f"'{run.metrics}' was damaged: its rows are restored from the checkpoint")
+    if not start.batch:  # the last session may have died just before it did
+        run.save_weights(start.learnt())
 
 
-def _check_is_run(path: Path) -> None:
+def check_is_run(path: Path) -> None:
+    """Raises VentralError if there is no run in a folder, not even a damaged one."""
     if not path.is_dir():
         state = "it is a file" if path.exists() else "there is no such folder"
     elif _is_run(path):

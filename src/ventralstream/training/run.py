@@ -33,7 +33,16 @@ from ventralstream.readout import Readout
 from ventralstream.spec import NetworkSpec, spec_from_json
 from ventralstream.timing import first_steps
 from ventralstream.training.checkpoint import checkpoints, position
-from ventralstream.training.folder import CHECKPOINTS, Checkpoint, RunFolder, create_run, recover, refuse_used
+from ventralstream.training.folder import (
+    CHECKPOINTS,
+    Checkpoint,
+    RunFolder,
+    alone,
+    check_is_run,
+    created_run,
+    recover,
+    refuse_used,
+)
 from ventralstream.training.launch import Crew, crew
 from ventralstream.training.metrics import read_rows
 from ventralstream.training.recipe import Place, Recipe
@@ -106,8 +115,7 @@ def train(
             return _follow(path, others, console, after_batch)
         place = others.placed(place, place.devices)
         refuse_used(path)
-        if place.root is None and recipe.data in SETS and recipe.data != "scenes":
-            place = place.replace(root=str(data_root(None, recipe.data)))  # noted: it may be another one later
+        place = _noted(place, recipe)
         sets = _load_sets(recipe, place)
         opened = _opened(model, sets[0].info.num_classes)
         network = _network(opened, sets[0].info, recipe.seed, steps, readout)
@@ -116,9 +124,8 @@ def train(
             whiten(network, _some(sets[0], recipe.seed))
         prints = _fingerprints(sets)
         start = Checkpoint(0, 0, recipe, network.spec, sets[0].info, prints, place, network.state_dict())
-        create_run(path, start)
-        run = RunFolder(path, recipe, start.data, place, prints)
-        return _carry_on(run, start, place, sets, others, console, after_batch)
+        with created_run(path, start) as run:
+            return _carry_on(run, start, place, sets, others, console, after_batch)
 
 
 def resume(
@@ -150,16 +157,27 @@ def resume(
     with crew() as others, _told(path):
         if others.rank > 0:
             return _follow(path, others, console, after_batch)
-        run, start = recover(path, (console or stderr_console()).print, repair=True)
-        asked = place.devices if place is not None else 1
-        place = others.placed((place or run.place).replace(**changes), changes.get("devices", asked))
-        if start.epoch >= run.recipe.epochs:
-            run.save_weights(start.learnt())  # the last session may have died just before it did
-            write_text(run.metrics, start.metrics)
-            return _result(run, start.spec, was_complete=True)
-        sets = _load_sets(run.recipe, place)
-        _check_same(run, sets, place)
-        return _carry_on(run, start, place, sets, others, console, after_batch)
+        check_is_run(path)
+        with alone(path):
+            run, start = recover(path, (console or stderr_console()).print, repair=True)
+            asked = place.devices if place is not None else 1
+            place = others.placed((place or run.place).replace(**changes), changes.get("devices", asked))
+            place = _noted(place, run.recipe)
+            if start.epoch >= run.recipe.epochs:
+                write_text(run.metrics, start.metrics)
+                return _result(run, start.spec, was_complete=True)
+            sets = _load_sets(run.recipe, place)
+            _check_same(run, sets, place)
+            return _carry_on(run, start, place, sets, others, console, after_batch)
+
+
+def _noted(place: Place, recipe: Recipe) -> Place:
+    """The place with the folder of its images in full: the next session may be in another folder, or environment."""
+    if place.root is not None:
+        return place.replace(root=str(Path(place.root).absolute()))
+    if recipe.data in SETS and recipe.data != "scenes":
+        return place.replace(root=str(Path(data_root(None, recipe.data)).absolute()))
+    return place
 
 
 def _follow(path: Path, others: Crew, console: Console | None, after_batch: AfterBatch | None) -> Result:

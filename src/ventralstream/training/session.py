@@ -20,7 +20,7 @@ from ventralstream.evaluation import StepCounts, evaluating
 from ventralstream.interrupt import Interruption
 from ventralstream.layers.sync_norm import synchronise
 from ventralstream.training.averaging import Average
-from ventralstream.training.checkpoint import checkpoints, position_name, remove, write_checkpoint
+from ventralstream.training.checkpoint import keep_newest, position_name, write_checkpoint
 from ventralstream.training.finite import Watch, check_finite
 from ventralstream.training.folder import CHECKPOINTS, TENSORBOARD, Checkpoint, RunFolder
 from ventralstream.training.memory import keep_freed_memory
@@ -105,8 +105,11 @@ class Session:
         self.epoch, self.batch = start.epoch, start.batch
         if self.batch:
             self.train_loader.load_state_dict(start.loader)
-        # In this epoch: sum of losses, right answers, images; what was counted before is the first process's.
-        self.seen = start.seen.to(fabric.device) * fabric.is_global_zero
+        # In this epoch and process: sum of losses, right answers, images. Of other processes than before, the first one
+        # takes over what was counted: sums of the same numbers in another order differ in their last digits.
+        counted = start.seen if len(start.seen) == fabric.world_size else start.seen.sum(0, keepdim=True)
+        mine = counted[fabric.global_rank : fabric.global_rank + 1].sum(0)
+        self.seen = mine.to(fabric.device)
         self.flops = start.flops
         self.watch = Watch(fabric.device, scaled=self.recipe.precision == "16")
         self.metrics: Metrics | None = None
@@ -159,10 +162,9 @@ class Session:
         if self.saved == (self.epoch, self.batch):
             return
         self._check_finite()
-        seen = self._sum(self.seen)
+        seen = self.fabric.all_gather(self.seen).reshape(-1, 3)
         if self.fabric.is_global_zero:
             assert self.metrics is not None
-            folder = self.run.path / CHECKPOINTS
             here = Checkpoint(
                 self.epoch,
                 self.batch,
@@ -180,9 +182,11 @@ class Session:
                 flops=self.flops,
                 metrics=self.metrics.text,
             )
-            write_checkpoint(folder / position_name(self.epoch, self.batch), here.content())
-            for old in checkpoints(folder)[1:-KEEP]:
-                remove(old)
+            if self.board is not None:
+                self.board.flush()  # what is before the checkpoint is not logged again
+            newest = self.run.path / CHECKPOINTS / position_name(self.epoch, self.batch)
+            write_checkpoint(newest, here.content())
+            keep_newest(newest, KEEP)
         self.fabric.barrier()
         self.saved, self.saved_at = (self.epoch, self.batch), time.monotonic()
 
