@@ -43,7 +43,7 @@ def test_another_kind_begins_with_its_own_defaults():
     ("given", "message"),
     [
         ({"optimizer": "adamm"}, "unknown optimizer 'adamm'; did you mean 'adamw'"),
-        ({"optimizer": "adamw", "momentum": 0.5}, "--momentum is an option of 'sgd'"),
+        ({"optimizer": "adamw", "momentum": 0.5}, "--momentum is an option of 'muon' and 'sgd'"),
         ({"lr": -1.0}, "'lr' of 'sgd' is -1.0"),
         ({"loss": "weighted_steps", "weights": "a,b"}, "no row of numbers"),
     ],
