@@ -65,6 +65,22 @@ def ratios(over: Sequence[float], under: Sequence[float]) -> dict[str, float]:
     return spread([a / b for a, b in zip(over, under, strict=True)])
 
 
+def peak_mib_of(call: Callable[[], Any]) -> float:
+    """Peak memory that a call adds to what this process holds (getrusage's peak would count what its parent held)."""
+    before = status_kib("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is held now
+    call()
+    return (status_kib("VmHWM") - before) / 1024
+
+
+def status_kib(key: str) -> int:
+    """A line of /proc/self/status."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1])
+    raise RuntimeError(f"no {key} in /proc/self/status: peak memory is measured on Linux only")
+
+
 def machine(threads: int) -> dict[str, Any]:
     """What figures are taken on and with; to be asked at the start, as the commit may change meanwhile."""
     import torch

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from measure import ForwardFn, forward_once, machine, model_options, ratios, spread, train_once, write
+from measure import ForwardFn, forward_once, machine, model_options, peak_mib_of, ratios, spread, train_once, write
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import ventralstream as vs
@@ -51,7 +51,8 @@ def ours(name: str, variant: str, steps: int, size: int) -> ForwardFn:
     return forward
 
 
-def peer(name: str, path: str, steps: int, size: int) -> ForwardFn:
+def peer(name: str, path: str, steps: int, size: int) -> torch.nn.Module:
+    """PyTorchTNN's network, called with the number of steps as `n_times`."""
     sys.path.insert(0, path)
     from pt_tnn.recurrent_module import RecurrentModuleRGC
     from pt_tnn.temporal_graph import TemporalGraph
@@ -63,13 +64,13 @@ def peer(name: str, path: str, steps: int, size: int) -> ForwardFn:
         transform=None,
         recurrent_module=RecurrentModuleRGC if "rgc" in name else None,
     )
-    net.eval()
-    return lambda x: net(x, n_times=steps)
+    return net.eval()
 
 
 def make(name: str, variant: str, args: argparse.Namespace) -> ForwardFn:
     if variant == "peer":
-        return peer(name, args.peer, args.steps, args.size)
+        net = peer(name, args.peer, args.steps, args.size)
+        return lambda x: net(x, n_times=args.steps)
     return ours(name, variant, args.steps, args.size)
 
 
@@ -117,18 +118,7 @@ def memory_of(args: argparse.Namespace) -> None:
     with torch.no_grad():
         run(small)  # libraries and buffers that the first call loads
     x = torch.randn(args.batch, 3, args.size, args.size)
-    before = status_kib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is held now
-    train_once(run, x)
-    print((status_kib("VmHWM") - before) / 1024)
-
-
-def status_kib(key: str) -> int:
-    """A line of /proc/self/status (getrusage's peak would count what the parent process held)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1])
-    raise RuntimeError(f"no {key} in /proc/self/status: peak memory is measured on Linux only")
+    print(peak_mib_of(lambda: train_once(run, x)))
 
 
 def planning_ms(name: str, steps: int) -> list[float]:

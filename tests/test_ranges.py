@@ -18,6 +18,7 @@ import ventralstream.data
 import ventralstream.training
 from ventralstream.data.folder import Preprocessing
 from ventralstream.data.listing import Fingerprint
+from ventralstream.data.packed import Header
 from ventralstream.data.source import SetInfo
 from ventralstream.jsonable import Spec, from_json, hints, make, parse_json, spec_class, tags
 from ventralstream.layers.specs import Conv, Deconv, GlobalPool, Linear
@@ -36,6 +37,7 @@ NEEDY: dict[str, Spec] = {  # those that have no defaults
     "image_set": SetInfo("x", ("a",), Preprocessing()),
     "linear": Linear(4),
     "network": vs.NetworkSpec("x", (AREA,), (vs.Connection("image", "out", delay=0),), "out"),
+    "packed_set": Header(64, "crop", ("a",), Fingerprint(3, "a", "b"), None),
     "presentation": vs.Constant(),
     "segment": Segment("image", 3),
 }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ventralstream.checkpoints import load_network as load_network
     from ventralstream.checkpoints import push_to_hub as push_to_hub
     from ventralstream.checkpoints import save_network as save_network
+    from ventralstream.errors import FreshReadout as FreshReadout
     from ventralstream.errors import VentralError as VentralError
     from ventralstream.features.extraction import extract as extract
     from ventralstream.features.store import open_features as open_features
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ventralstream.models import count_parameters as count_parameters
     from ventralstream.models import create_model as create_model
     from ventralstream.models import list_models as list_models
+    from ventralstream.models import list_weights as list_weights
     from ventralstream.models import model_spec as model_spec
     from ventralstream.models import register_model as register_model
     from ventralstream.network import Network as Network
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from ventralstream.presentation import Neural as Neural
     from ventralstream.presentation import Presentation as Presentation
     from ventralstream.presentation import Segment as Segment
+    from ventralstream.probes import transfer as transfer
     from ventralstream.readout import ClassPeak as ClassPeak
     from ventralstream.readout import ClassWeighted as ClassWeighted
     from ventralstream.readout import ConfidenceWeighted as ConfidenceWeighted

@@ -1,4 +1,4 @@
-"""The one error of the package, and the nearest valid name for a misspelt one."""
+"""The one error of the package, its one warning, and the nearest valid name for a misspelt one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from typing import Self
 
 class VentralError(ValueError):
     """Bad input: the message says in one sentence what was wrong and what was expected."""
+
+
+class FreshReadout(UserWarning):
+    """Saved weights were given another number of classes: the last layer is fresh, and has to be trained."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -27,6 +31,27 @@ class Interrupted(KeyboardInterrupt):
     def by(cls, signum: int, message: str = "") -> Self:
         """The interruption by a signal."""
         return cls(message, 128 + signum)
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that the command line ends with after an error.
+
+    128 and its number after a signal; 2 for bad input, a file that cannot be read or written, or too little memory;
+    1 for a fault of our own, or if nobody listens.
+    """
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if isinstance(error, KeyboardInterrupt):
+        return error.code if isinstance(error, Interrupted) else Interrupted().code
+    expected = isinstance(error, (VentralError, OSError, RecursionError)) or about_memory(error)
+    return 2 if expected and not isinstance(error, BrokenPipeError) else 1
+
+
+def about_memory(error: BaseException) -> bool:
+    """Whether an error says that there is too little memory."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in str(error) or "not enough memory" in str(error))
+    )
 
 
 def printable(text: object) -> str:

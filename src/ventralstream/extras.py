@@ -19,7 +19,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         *("xarray", "scipy", "pandas", "h5netcdf", "h5py", "rsatoolbox", "sklearn", "matplotlib", "pooch"),
         *("zarr", "torchvision", "PIL", "rich"),
     ),
-    "hub": ("huggingface_hub", "google_crc32c", "torchvision"),
+    "slurm": ("submitit",),
+    "hub": ("huggingface_hub", "google_crc32c", "pooch", "torchvision", "rich"),
 }
 
 
@@ -32,6 +33,7 @@ ROOMS = {
     "ventralstream.brain": "brain",
     "ventralstream.cli": "cli",
     "ventralstream.features": "extract",
+    "ventralstream.probes": "brain",
     "ventralstream.training": "train",
     "ventralstream.data": "train",
     "ventralstream.published": "hub",

@@ -9,11 +9,11 @@ from typing import Any, Self
 
 from ventralstream.errors import Interrupted
 
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2") if hasattr(signal, name)]
 
 
 class Interruption:
-    """While it is entered, SIGINT (Ctrl-C), SIGTERM and SIGHUP are noted, and nothing else happens.
+    """While it is entered, SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGUSR2 (Slurm's) are noted, and nothing else happens.
 
     The loop asks `wanted` where it can stop. Further signals change nothing: what is being saved is saved. Outside
     the main thread, where Python handles no signals, it does nothing.

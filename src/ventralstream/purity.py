@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ventralstream.cells.base import STAGES, Cell, CellStage
 from ventralstream.errors import VentralError, unknown
+from ventralstream.layers.sync_norm import SyncNorm
 from ventralstream.layers.walk import walk
 
 Verdict = Literal["pure", "varies", "impure", "unknown"]
@@ -49,7 +50,7 @@ def verdict(module: nn.Module) -> Verdict:
     if isinstance(module, Cell):  # inside another one
         said = {verdict_of_cell(module, stage) for stage in STAGES}
         return next((v for v in ("unknown", "impure") if v in said), "pure")  # type: ignore[return-value]
-    if isinstance(module, _NORMS) and _of_torch(kind):
+    if isinstance(module, _NORMS) and (_of_torch(kind) or kind is SyncNorm):
         statistics = isinstance(module, _NORMS[0]) and not module.track_running_stats
         return "varies" if statistics or (module.training and module.track_running_stats) else "pure"
     if getattr(module, "inplace", False):
@@ -68,7 +69,7 @@ def _of_torch(kind: type) -> bool:
 
 def _known(kind: type) -> bool:
     """Whether such modules depend neither on their mode nor on chance."""
-    ours = kind.__module__.startswith("ventralstream.") and "pure" not in vars(kind)
+    ours = kind.__module__.startswith("ventralstream.") and "pure" not in vars(kind) and not issubclass(kind, _NORMS)
     return ours or (kind.__module__ in _PURE_FILES and not issubclass(kind, (*_BY_CHANCE, *_DRAW_ALWAYS)))
 
 

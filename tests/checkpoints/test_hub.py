@@ -93,7 +93,7 @@ def test_provenance_goes_along_or_is_refused(tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "lab/x/SHA256SUMS").is_file()
 
 
-def test_weights_that_are_a_file(tmp_path: Path) -> None:
+def test_a_file_is_no_repository(tmp_path: Path) -> None:
     (tmp_path / "weights.pth").touch()
     with pytest.raises(vs.VentralError, match=r"weights\.pth' is a file; expected the folder"):
-        vs.create_model("ff_shallow_cifar", weights=tmp_path / "weights.pth")
+        vs.from_hub(str(tmp_path / "weights.pth"))

@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 
 import ventralstream as vs
 from ventralstream.checkpoints import disk
-from ventralstream.models.registry import find_spec
-from ventralstream.published.convert import class_names
+from ventralstream.checkpoints.disk import class_names
+from ventralstream.models import find_spec
 
 FILES = ("config.json", "model.safetensors", "SHA256SUMS")
 

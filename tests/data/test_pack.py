@@ -157,11 +157,12 @@ def test_killed_twice_with_processes_that_decode(pack, tmp_path, monkeypatch):
     whole, flush = contents(pack("whole").folder), pack_module._flush
 
     def killed_after(count):
-        writes = iter(range(1, 100))
+        writes = []
 
         def killed(file):
             flush(file)
-            if next(writes) == count:
+            writes.append(file)
+            if len(writes) == count:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         return killed

@@ -103,8 +103,8 @@ def test_alternating_flips_show_both_sides_in_two_epochs():
 
 def test_parts_have_the_area_and_the_shape_that_was_asked_for():
     augment = Augment(area=0.08)
-    box = views(augment, range(4000)).box
-    top, left, height, width = part_of((300, 400), augment, box).T
+    box = views(augment, range(4000)).box.numpy()
+    top, left, height, width = torch.from_numpy(part_of((300, 400), augment, box)).T
     assert top.min() >= 0 and (top + height).max() <= 300 + 1e-9
     assert left.min() >= 0 and (left + width).max() <= 400 + 1e-9
     uncut = (height < 300) & (width < 400)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +32,8 @@ class DecayCell(Cell):
             self.tau = nn.Parameter(tau)
         else:
             self.register_buffer("tau", tau)
-        self._looked_at: tuple[int, int] | None = None  # which value of tau was last found to be zero or not
-        self._zero = False
+        self._zero = spec.initial == 0
+        self._known = (self.tau, self.tau._version)  # of which value of tau that is known
 
     def forgets(self) -> bool:
         if isinstance(self.tau, nn.Parameter):
@@ -40,10 +42,20 @@ class DecayCell(Cell):
             return self.initial == 0
         if shortcuts.transformed():  # nobody can look now
             return shortcuts.are_settled() and self._zero
-        now = (id(self.tau), self.tau._version)
-        if now != self._looked_at:  # reading it makes a GPU wait, so not at every unroll
-            self._looked_at, self._zero = now, not self.tau.any().item()
+        tensor, version = self._known
+        if tensor is not self.tau or version != self.tau._version:  # loaded, or written to
+            self._zero = not self.tau.any().item()  # a GPU has to wait for it, so once only
+            self._known = (self.tau, self.tau._version)
         return self._zero
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Moves and casts leave what is known of tau."""
+        tensor, version = self._known
+        same = tensor is self.tau and version == self.tau._version
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if same:
+            self._known = (self.tau, self.tau._version)
+        return self
 
     def state_shapes(self, shape: Shape) -> tuple[Shape, ...]:
         return (shape,)

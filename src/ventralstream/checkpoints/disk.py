@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ventralstream.checkpoints.fit import check_fit
+from ventralstream.checkpoints.state_dict import named_tensors
 from ventralstream.errors import VentralError, printable, reason
 from ventralstream.files import replacing, why_no_file
 from ventralstream.network import Network
@@ -115,19 +116,38 @@ def load_network(folder: str | Path) -> Network:
     network = Network(load_spec(folder))
     path = Path(folder) / TENSOR_FILE
     tensors = _read_tensors(path)
-    own, found = ({k: t.shape for k, t in some.items()} for some in (distinct_tensors(network), tensors))
+    put_tensors(network, tensors, path, lambda: _check_sums(Path(folder)))
+    return network.eval()
+
+
+def put_tensors(
+    network: Network, tensors: Mapping[str, Tensor], path: Path, check: Callable[[], None] = lambda: None
+) -> None:
+    """Puts all tensors of a file into a network, under its own names, or none.
+
+    Args:
+        network: The network.
+        tensors: What is in the file; a tensor that several modules share may be there once or under each name.
+        path: The file.
+        check: A further check, made after that of names and shapes.
+
+    Raises:
+        VentralError: if tensors are missing, left over, misshapen, of another kind of numbers, or not finite.
+    """
+    distinct = distinct_tensors(network)
+    tensors = {k: t for k, t in tensors.items() if k in distinct or k not in network.state_dict()}
+    own, found = ({k: t.shape for k, t in some.items()} for some in (distinct, tensors))
     check_fit(f"'{printable(path)}'", own, found, most=6)
-    for name, tensor in distinct_tensors(network).items():
+    for name, tensor in distinct.items():
         kinds = {(t.is_floating_point(), t.is_complex()) for t in (tensor, tensors[name])}
         if len(kinds) > 1:  # integers, real and complex numbers do not stand for each other
             got, expected = (str(t.dtype).removeprefix("torch.") for t in (tensors[name], tensor))
             raise VentralError(
                 f"the tensor '{printable(name)}' in '{printable(path)}' is of type {got}, expected {expected}"
             )
-    _check_sums(Path(folder))
+    check()
     _require_finite(tensors, f"'{printable(path)}' is not loaded")
     network.load_state_dict(tensors, strict=False)  # complete: what is not in it is one of them by another name
-    return network.eval()
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
@@ -141,6 +161,22 @@ def read_provenance(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise VentralError(f"'{printable(path)}' cannot be read: expected a JSON object")
     return found
+
+
+def class_names(folder: str | Path) -> tuple[str, ...]:
+    """The names of a saved network's classes, from its `provenance.json`; empty if they are not known.
+
+    Raises:
+        VentralError: if the file is broken.
+    """
+    path = Path(folder) / PROVENANCE_FILE
+    try:
+        names = read_provenance(path).get("class_names", [])
+    except VentralError as error:
+        raise VentralError(f"'{printable(path)}' does not tell the names of the classes: {error}") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise VentralError(f"'{printable(path)}' does not tell the names of the classes: expected a list of texts")
+    return tuple(names)
 
 
 def _read_text(path: Path, if_absent: str = "") -> str:
@@ -165,11 +201,12 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if why:
             raise SafetensorError(why)
-        return dict(load_file(path))
+        tensors = load_file(path)
     except Exception as error:  # safetensors and torch raise what they like for what they cannot read
         raise VentralError(
             f"'{printable(path)}' is not a whole safetensors file ({reason(error)}); it may be truncated"
         ) from None
+    return named_tensors(tensors, f"'{printable(path)}'")
 
 
 def _read_sums(folder: Path) -> tuple[str, dict[str, str]]:

@@ -8,17 +8,28 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ventralstream.errors import Interrupted, VentralError, about_file, printable, reason, shortened
+from ventralstream.errors import (
+    FreshReadout,
+    Interrupted,
+    VentralError,
+    about_file,
+    about_memory,
+    exit_code,
+    printable,
+    reason,
+    shortened,
+)
 
 if TYPE_CHECKING:
     import typer
 
     app: typer.Typer
 
-DONE, FAILED, BAD_INPUT = 0, 1, 2  # and 128 + its number after a signal: 130 for Ctrl-C (SIGINT), 143 for SIGTERM
+FAILED = 1
 TRACEBACK = "VENTRALSTREAM_TRACEBACK"
 
 
@@ -35,7 +46,7 @@ def main() -> NoReturn:
         _heed_signals()
         code = _run()
     except KeyboardInterrupt as error:
-        code = _said(str(error) or "interrupted", error.code if isinstance(error, Interrupted) else 130)
+        code = _said(str(error) or "interrupted", exit_code(error))
     except Exception as error:
         if os.environ.get(TRACEBACK) and not isinstance(error, VentralError):
             raise
@@ -56,31 +67,35 @@ def _run() -> int:
 
     from ventralstream.cli import commands
 
+    warnings.showwarning = _warned
     return commands.run()
+
+
+def _warned(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """Our own warning as a sentence; those of others as Python shows them."""
+    if issubclass(category, FreshReadout):
+        print(printable(message), file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr, end="")
 
 
 def _explained(error: Exception) -> int:
     """Says what went wrong, whatever it is; gives the exit code."""
-    if isinstance(error, VentralError):
-        return _said(f"error: {error}", BAD_INPUT)
+    code = exit_code(error)
     if isinstance(error, BrokenPipeError):  # as when `| head` has seen enough
-        return FAILED
+        return code
+    if isinstance(error, VentralError):
+        return _said(f"error: {error}", code)
     if isinstance(error, OSError):
-        return _said(f"error: {about_file(error)}", BAD_INPUT)
+        return _said(f"error: {about_file(error)}", code)
     if isinstance(error, RecursionError):
-        return _said("error: the input is nested too deeply to be read", BAD_INPUT)
-    if _is_about_memory(error):
-        return _said("error: there is too little memory; try smaller batches, fewer areas or steps", BAD_INPUT)
-    return _said(
-        f"error: {type(error).__name__}: {reason(error)} (a fault of ventralstream's; {TRACEBACK}=1 shows where)",
-        FAILED,
-    )
-
-
-def _is_about_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in str(error) or "not enough memory" in str(error))
-    )
+        return _said("error: the input is nested too deeply to be read", code)
+    if about_memory(error):
+        return _said("error: there is too little memory; try smaller batches, fewer areas or steps", code)
+    fault = f"{type(error).__name__}: {reason(error)}"
+    return _said(f"error: {fault} (a fault of ventralstream's; {TRACEBACK}=1 shows where)", code)
 
 
 def _said(sentence: str, code: int) -> int:
@@ -104,9 +119,9 @@ def _flushed(code: int) -> int:
 
 
 def _heed_signals() -> None:
-    """Makes SIGTERM and a lost terminal an interruption, as Ctrl-C is one."""
+    """Makes SIGTERM, a lost terminal and Slurm's SIGUSR2 an interruption, as Ctrl-C is one."""
     if threading.current_thread() is threading.main_thread():
-        for signum in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        for signum in (getattr(signal, name, signal.SIGTERM) for name in ("SIGTERM", "SIGHUP", "SIGUSR2")):
             if signal.getsignal(signum) is signal.SIG_DFL:
                 signal.signal(signum, _interrupt)
         atexit.register(_ignore_signals)

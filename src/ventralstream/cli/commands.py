@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ventralstream.cli import brain, convert, data, demo, evaluate, extract, list_, show, train
+from ventralstream.cli import brain, convert, data, demo, evaluate, extract, list_, show, train, transfer
 from ventralstream.errors import Interrupted, VentralError
 from ventralstream.version import __version__
 
@@ -47,6 +47,7 @@ for command, name in (
     (train.train, "train"),
     (evaluate.evaluate, "evaluate"),
     (extract.extract, "extract"),
+    (transfer.transfer, "transfer"),
     (convert.convert, "convert"),
 ):
     app.command(name)(command)

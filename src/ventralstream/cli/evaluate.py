@@ -13,7 +13,7 @@ import typer
 
 from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
-from ventralstream.cli.unfinished import unfinished
+from ventralstream.cli.opened import open_told
 from ventralstream.errors import VentralError, printable, unknown
 from ventralstream.jsonable import make, spec_class, tags
 
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ventralstream.data import LabelledSet
+    from ventralstream.models.create import Opened
     from ventralstream.readout import Readout
-    from ventralstream.spec import NetworkSpec
     from ventralstream.training.folder import RunFolder
 
 
 MODEL = typer.Argument(
-    help="Folder of a training run, or of a saved network (`ventral convert`, `save_network`), which needs --data."
+    help="Folder of a training run; or of a saved network (`ventral convert`, `save_network`), or NAME:TAG, a"
+    " registered model with weights (`ventral list --weights`), which need --data."
 )
 
 
 def evaluate(
-    model: Path = MODEL,
+    model: str = MODEL,
     steps: int | None = typer.Option(
         None, help="Steps to unroll for, also more than in training.", show_default="the model's"
     ),
@@ -73,7 +74,6 @@ def evaluate(
         raise VentralError(f"the threshold is a probability between 0 and 1, got {threshold}")
     how = None if readout is None else readout_of(readout)
 
-    from ventralstream.checkpoints import load_network
     from ventralstream.data import Loader
     from ventralstream.device import choose_device
     from ventralstream.evaluation import VIEWS, accuracy_of_views, accuracy_per_step, early_exit
@@ -83,19 +83,17 @@ def evaluate(
 
     if views is not None and views not in VIEWS:
         raise unknown("set of views", views, VIEWS)
-    _check_folder(model)
-    run = open_run(model) if (model / RECIPE).is_file() else None
+    _refuse_untrained(model)
+    run = open_run(model) if (Path(model) / RECIPE).is_file() else None
     options.use_threads(threads)
     where = choose_device(device)
-    network = load_network(model).to(where)
-    images = _chosen(model, network.spec, data, root, subset) if run is None else _held_out(run, data, root, subset)
+    opened, note = open_told(model)
+    network = opened.network.to(where)
+    images = _chosen(model, opened, data, root, subset) if run is None else _held_out(run, data, root, subset)
     if images.passed_over:
         typer.echo(images.passed_over, err=True)
     workers = (Place() if run is None else run.place).workers
     loader = Loader(images, batch_size, train=False, device=where, workers=workers)
-    note = unfinished(model)
-    if note:
-        typer.echo(printable(note), err=True)
     found = accuracy_per_step(network, _watched("evaluating", loader, len(images)), steps, how)
     early = None
     if threshold is not None:
@@ -107,7 +105,7 @@ def evaluate(
 
     trained = None if run is None else network.spec.steps
     if as_json:
-        result: dict[str, Any] = {"model": str(model), "data": images.info.name, "trained_steps": trained, "note": note}
+        result: dict[str, Any] = {"model": model, "data": images.info.name, "trained_steps": trained, "note": note}
         result |= dataclasses.asdict(found)
         if early is not None:
             result["early_exit"] = dataclasses.asdict(early)
@@ -170,15 +168,17 @@ def readout_of(name: str) -> Readout:
     return readout
 
 
-def _check_folder(model: Path) -> None:
-    """Raises VentralError if there is no such folder; a registered name alone has no weights to evaluate."""
-    from ventralstream.models import list_models
+def _refuse_untrained(model: str) -> None:
+    """Raises VentralError if there is no such folder, nor weights by name; a model's name alone has none."""
+    from ventralstream.models import list_models, list_weights
 
-    if model.is_dir():
+    if Path(model).is_dir() or ":" in model:
         return
-    if str(model) in list_models():
+    if model in list_models():
+        some = list_weights(model)
         raise VentralError(
             f"the registered model '{model}' has untrained weights; expected the folder of a run or of a saved network"
+            + (f", or {' or '.join(some)}" if some else "")
         )
     raise VentralError(f"'{model}' is neither a training run nor a saved network: there is no such folder")
 
@@ -205,12 +205,13 @@ def _held_out(run: RunFolder, data: str | None, root: Path | None, subset: int |
     return dataclasses.replace(images, info=images.info.replace(preprocessing=trained.preprocessing))
 
 
-def _chosen(folder: Path, spec: NetworkSpec, data: str | None, root: Path | None, subset: int | None) -> LabelledSet:
+def _chosen(model: str, opened: Opened, data: str | None, root: Path | None, subset: int | None) -> LabelledSet:
     """The images to evaluate a saved network on, at its size and normalised as it wants them."""
     from ventralstream.data import SETS, FolderSet, load_set
 
+    spec = opened.network.spec
     if data is None:
-        raise VentralError(f"'{folder}' is a saved network, not a run: name its images with --data ({', '.join(SETS)})")
+        raise VentralError(f"'{model}' is a saved network, not a run: name its images with --data ({', '.join(SETS)})")
     channels, height, width = spec.input_shape
     if height != width:
         raise VentralError(f"'{spec.name}' takes images of {height} x {width} pixels; image sets have square ones")
@@ -221,25 +222,25 @@ def _chosen(folder: Path, spec: NetworkSpec, data: str | None, root: Path | None
             f"'{spec.name}' takes images of {channels} channels, those of '{data}' have {preprocessing.channels}"
         )
     preprocessing = preprocessing.replace(mean=spec.mean, std=spec.std)
-    numbers = _class_numbers(folder, spec, images.info.classes, data)
+    numbers = _class_numbers(model, opened, images.info.classes, data)
     info = images.info.replace(preprocessing=preprocessing)
     return dataclasses.replace(images, info=info, labels=numbers[images.labels])
 
 
-def _class_numbers(folder: Path, spec: NetworkSpec, classes: tuple[str, ...], data: str) -> Tensor:
+def _class_numbers(model: str, opened: Opened, classes: tuple[str, ...], data: str) -> Tensor:
     """Of each class of a set, which of the network's logits is its."""
     import torch
 
-    from ventralstream.published.convert import class_names
+    from ventralstream.models.classes import count_classes
 
-    known, (count,) = class_names(folder), spec.shapes().output[spec.readout_area]
+    known, count = opened.class_names, count_classes(opened.network.spec)
     # ImageNet's folders are usually named by WordNet's numbers, whose order is that of its classes.
     by_order = not known or all(re.fullmatch(r"n\d{8}", name) for name in classes)
     if by_order and len(classes) != count:
-        raise VentralError(f"'{folder}' tells {count} classes apart, '{data}' has {len(classes)}")
+        raise VentralError(f"'{model}' tells {count} classes apart, '{data}' has {len(classes)}")
     if by_order:
         return torch.arange(count)
     for name in classes:
         if name not in known:
-            raise unknown("class", name, known, f" of the network in '{folder}'")
+            raise unknown("class", name, known, f" of the network '{model}'")
     return torch.tensor([known.index(name) for name in classes])

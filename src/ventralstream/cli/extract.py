@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 def extract(
     model: Annotated[
         str,
-        typer.Argument(
-            help="A registered model (see `ventral list`; its weights are untrained), or the folder of a run."
-        ),
+        typer.Argument(help=f"{options.NETWORK_HELP}."),
     ],
     images: Annotated[Path, typer.Option(help="Folder of images, at any depth.")],
     areas: Annotated[str, typer.Option(help="Areas to record, e.g. 'conv3,conv5' (see `ventral show MODEL`).")],
@@ -60,7 +58,7 @@ def extract(
     Open the result with xarray: `xarray.open_zarr("features.zarr", group="conv5").activations`.
     """
     shown = None if presentation is None else _presentation(presentation)
-    kept = None if record_steps is None else _steps(record_steps)
+    kept = None if record_steps is None else steps_of(record_steps)
 
     from ventralstream.device import choose_device
     from ventralstream.features.extraction import extract, open_features
@@ -94,11 +92,12 @@ def extract(
 
 
 def _network(model: str, seed: int | None) -> Network:
-    from ventralstream.cli.brain.models import open_model
+    from ventralstream.cli.opened import open_told
 
-    if seed is not None and Path(model).is_dir():
+    opened, _ = open_told(model, seed or 0)
+    if seed is not None and opened.trained:
         raise VentralError(f"--seed is of fresh weights; '{model}' has its own")
-    return open_model(model, seed or 0)[0]
+    return opened.network
 
 
 def _reductions(areas: str, reduce: str) -> dict[Any, list[str]]:
@@ -136,7 +135,8 @@ def _presentation(text: str) -> Presentation:
     raise VentralError(f"the presentation is '{text}'; expected 'constant', 'neural', or e.g. 'flash:12'")
 
 
-def _steps(text: str) -> tuple[int, ...]:
+def steps_of(text: str) -> tuple[int, ...]:
+    """The steps that a text such as '5,6,10-15' names, sorted."""
     steps: set[int] = set()
     for part in text.split(","):
         first, dash, last = (x.strip() for x in part.partition("-"))

@@ -19,11 +19,19 @@ def list_(
     ),
     published: bool = typer.Option(False, "--published", help="Only models of which weights are published."),
     recipes: bool = typer.Option(False, "--recipes", help="List the recipes for `ventral train --recipe` instead."),
+    weights: bool = typer.Option(
+        False, "--weights", help="The weights that there are, as NAME:TAG: trained ones in the package, published ones."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """List the registered models, or the recipes."""
+    """List the registered models, the recipes, or the weights that there are."""
     if recipes:
         _list_recipes(pattern, as_json)
+        return
+    if weights:
+        from ventralstream.cli.weights import show_weights
+
+        show_weights(pattern, as_json)
         return
     from rich.table import Table
 
@@ -36,7 +44,7 @@ def list_(
         raise unknown("model", pattern, list_models(family=family, published=published or None))  # type: ignore[arg-type]
     rows: list[dict[str, Any]] = []
     for name in names:
-        spec, weights = model_spec(name), model_entry(name).published
+        spec, theirs = model_spec(name), model_entry(name).published
         rows.append(
             {
                 "name": name,
@@ -46,7 +54,7 @@ def list_(
                 "first_logits": first_steps(spec)[spec.readout_area],
                 "input_size": spec.input_shape[1],
                 "summary": model_entry(name).summary,
-                "published_weights": weights and weights.page,
+                "published_weights": theirs and theirs.page,
             }
         )
     if as_json:
@@ -65,7 +73,7 @@ def list_(
     _print(table)
     if published:
         pages = dict.fromkeys(row["published_weights"] for row in rows)
-        typer.echo(f"\nTheir weights, for `ventral convert`: {', '.join(pages)}")
+        typer.echo(f"\nTheir weights, as NAME:published wherever a model is named: {', '.join(pages)}")
     typer.echo("\n`ventral show MODEL` tells more of each.")
 
 

@@ -56,10 +56,11 @@ Steps = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of what is random: untrained weights, projections, draws.")]
 
-MODEL_HELP = (
-    "A registered model (see `ventral list`; its weights are untrained), the folder of a run or a saved network,"
-    " 'pixels' (the images themselves), or a store of `ventral extract`."
+NETWORK_HELP = (
+    "NAME:TAG, a registered model with weights (`ventral list --weights`); the folder of a run or a saved network; or"
+    " NAME, with untrained weights (`ventral list`)"
 )
+MODEL_HELP = f"{NETWORK_HELP}; 'pixels' (the images themselves); or a store of `ventral extract`."
 Images = Annotated[
     Path | None,
     typer.Option("--images", help="Folder of the images that stimulus ids name. The published sets bring their own."),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    model: str = typer.Argument(..., help="A registered model (see `ventral list`) or the folder of a run."),
+    model: str = typer.Argument(..., help="A registered model (see `ventral list`), NAME:TAG, or the folder of a run."),
     steps: int | None = typer.Option(None, help="Steps to unroll; the model's own number by default."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON (with the whole architecture)."),
 ) -> None:

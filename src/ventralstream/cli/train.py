@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,8 +34,8 @@ def train(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A registered model (see `ventral list`), the path of a config.json, or the folder of a saved"
-            " network to train on. Not needed with --resume.",
+            help="A registered model (see `ventral list`), the path of a config.json; or what to train on: NAME:TAG"
+            " (see `ventral list --weights`), or the folder of a saved network. Not needed with --resume.",
             show_default=False,
         ),
     ] = None,
@@ -58,6 +60,14 @@ def train(
             rich_help_panel=WHAT,
         ),
     ] = None,
+    slurm: Annotated[
+        str | None,
+        typer.Option(
+            help="Submit the run to Slurm and return, e.g. partition=main,nodes=1,tasks=2,time=60 (minutes); the tasks"
+            " share each batch. When its time is over the job saves, queues again and goes on. See docs/clusters.md.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
     config: Path | None = CONFIG,
     how: dict[str, Any] | None = None,
     where: dict[str, Any] | None = None,
@@ -74,31 +84,47 @@ def train(
             left_out = ", ".join(name.upper() if name == "model" else f"--{name.replace('_', '-')}" for name in fixed)
             raise VentralError(f"--resume carries on with the run's own recipe; leave out {left_out}")
         changed(Place(), where)  # refuses what does not fit
-        _resume(resume, where)
+        if not _submitted(slurm, resume):
+            _resume(resume, where)
         return
     if model is None or out is None:
         missing = "a MODEL (see `ventral list`)" if model is None else "a folder for the run, --out RUN"
         raise VentralError(f"training needs {missing}; to carry on with a run, give --resume RUN")
     base = Recipe() if recipe is None else load_recipe(recipe)
-    _train(model, changed(base, how), changed(Place(), where), out, steps, readout)
+    chosen, place = changed(base, how), changed(Place(), where)
+    if not _submitted(slurm, out):
+        _train(model, chosen, place, out, steps, readout)
+
+
+def _submitted(slurm: str | None, run: Path) -> bool:
+    """Whether the command is done with, as a job does the rest."""
+    from ventralstream.training.slurm import SUBMITTED, Slurm, submit
+
+    if slurm is None or SUBMITTED in os.environ:  # in the job it is the same command
+        return False
+    job, log = submit(sys.argv[1:], run, Slurm.of(slurm))
+    print(f"submitted as job {job}; its log is '{printable(log)}'")
+    return True
 
 
 def _train(model: str, recipe: Recipe, place: Place, out: Path, steps: int | None, readout: str | None) -> None:
     from ventralstream.progress import stderr_console
     from ventralstream.training import run
+    from ventralstream.training.launch import is_first_process
 
     how = None if readout is None else readout_of(readout)
     result = run.train(model, recipe, out, place=place, steps=steps, readout=how, console=stderr_console())
-    if run.is_first_process():
+    if is_first_process():
         _summarise(result)
 
 
 def _resume(out: Path, place: dict[str, Any]) -> None:
     from ventralstream.progress import stderr_console
     from ventralstream.training import run
+    from ventralstream.training.launch import is_first_process
 
     result = run.resume(out, changes=place, console=stderr_console())
-    if run.is_first_process():
+    if is_first_process():
         _summarise(result)
 
 

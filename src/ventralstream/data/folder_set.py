@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -97,7 +98,7 @@ def _read_file(data: FolderSet, augment: Augment | None, which: tuple[int, list[
     if augment is None or augment.area == 1:
         return preprocessing.read(path)
     image = open_image(path, preprocessing.channels)
-    top, left, height, width = part_of((image.height, image.width), augment, torch.tensor(box)).tolist()
+    top, left, height, width = part_of((image.height, image.width), augment, np.array(box)).tolist()
     edges = (left, top, min(left + width, image.width), min(top + height, image.height))
     part = image.resize((preprocessing.size,) * 2, Image.Resampling.BILINEAR, box=edges)
     pixels: Tensor = V.pil_to_tensor(part)

@@ -119,7 +119,7 @@ class Loader:
         order, size = self._order(), self.batch_size
         mine = [order[i * size : (i + 1) * size][self.rank :: self.world] for i in range(start, len(self))]
         rows = torch.cat([order[:0], *mine])
-        box = torch.zeros(len(rows), 4)
+        box = torch.zeros((len(rows), 4), dtype=torch.float64)
         if augment is not None:
             views = draw_views(augment, rows, (preprocessing.size,) * 2, self.seed, self.epoch)
             box, views = views.box, views.to(device)

@@ -100,7 +100,8 @@ class MemoryReader:
         labels = self.labels.index_select(0, rows)
         images = self.images.index_select(0, rows if self.rows is None else self.rows[rows])
         if self.augment is not None and self.augment.area < 1:
-            images = resampled(images, part_of((images.shape[2], images.shape[3]), self.augment, share.box))
+            parts = part_of((images.shape[2], images.shape[3]), self.augment, share.box.numpy())
+            images = resampled(images, torch.from_numpy(parts))
         return (images.pin_memory(), labels.pin_memory()) if self.pin else (images, labels)
 
     def close(self) -> None:

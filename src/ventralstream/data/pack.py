@@ -86,7 +86,7 @@ def pack_folder(
             the disk is too small.
         Interrupted: After Ctrl-C, SIGTERM or SIGHUP.
     """
-    folder, out = Path(folder), Path(out)
+    folder, out, preprocessing = Path(folder), Path(out), Preprocessing(size, resize=resize)
     console = stderr_console() if console is None else console
     splits = _list(folder)
     for passed_over in filter(None, (found.passed_over for found in splits.values())):
@@ -104,7 +104,7 @@ def pack_folder(
         _begin(part, out, header, splits)
         with Interruption() as stop:
             for split, found in splits.items():
-                _pack_split(part, split, found, header.preprocessing, workers, console, stop)
+                _pack_split(part, split, found, preprocessing, workers, console, stop)
         _finish(part, out, header, console)
     except OSError as error:
         raise VentralError(f"{about_file(error)}; when that is mended, the same command carries on") from None

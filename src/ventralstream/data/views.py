@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -24,7 +24,7 @@ class Views:
     """What some images go through.
 
     Attributes:
-        box: `[B, 4]`, float64 in 0..1, from which follows the part to be cut out (`part_of`).
+        box: `[B, 4]`, float64 in 0..1, on the CPU, from which follows the part to be cut out (`part_of`).
         shift: `[B, 2]`, int64, from -crop to crop: by how many rows and columns what is shown lies further in.
         mirrored: `[B]`, bool.
         hole: `[B, 2]`, int64: row and column around which the square of `cutout` lies.
@@ -37,14 +37,11 @@ class Views:
 
     def __getitem__(self, some: slice) -> Self:
         """Of some of the images."""
-        return self._each(lambda x: x[some])
+        return type(self)(self.box[some], self.shift[some], self.mirrored[some], self.hole[some])
 
     def to(self, device: torch.device) -> Self:
-        """The same on a device."""
-        return self._each(lambda x: x.to(device))
-
-    def _each(self, function: Callable[[Tensor], Tensor]) -> Self:
-        return type(self)(*map(function, (self.box, self.shift, self.mirrored, self.hole)))
+        """The same on a device, but for `box`: not every device knows float64."""
+        return type(self)(self.box, self.shift.to(device), self.mirrored.to(device), self.hole.to(device))
 
 
 def draw_views(augment: Augment, rows: Tensor, size: tuple[int, int], seed: int, epoch: int) -> Views:
@@ -118,7 +115,7 @@ def _reflected(at: Tensor, size: int) -> Tensor:
     return size - 1 - (size - 1 - at.abs()).abs()
 
 
-def part_of(size: tuple[int, int], augment: Augment, box: Tensor) -> Tensor:
+def part_of(size: tuple[int, int], augment: Augment, box: NDArray[np.float64]) -> NDArray[np.float64]:
     """The parts of images that are shown as a whole: first row and column, height and width, in pixels.
 
     What would be wider or higher than the image is cut to it (our choice: there is nothing to draw again).
@@ -131,12 +128,11 @@ def part_of(size: tuple[int, int], augment: Augment, box: Tensor) -> Tensor:
     Returns:
         `[..., 4]`, float64.
     """
-    limit = torch.tensor(size, dtype=torch.float64, device=box.device)
-    area = (augment.area + (1 - augment.area) * box[..., 0]) * limit.prod()
-    ratio = ((2 * box[..., 1] - 1) * _RATIO).exp()  # width / height
-    sides = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()], -1)
-    sides = torch.minimum(sides, limit).clamp(min=1)
-    return torch.cat([box[..., 2:] * (limit - sides), sides], -1)
+    width_to_height = np.exp((2 * box[..., 1] - 1) * _RATIO)
+    area = (augment.area + (1 - augment.area) * box[..., 0]) * (size[0] * size[1])
+    sides = np.stack([np.sqrt(area / width_to_height), np.sqrt(area * width_to_height)], -1)
+    sides = np.maximum(np.minimum(sides, size), 1)
+    return np.concatenate([box[..., 2:] * (np.array(size) - sides), sides], -1)
 
 
 def resampled(images: Tensor, parts: Tensor) -> Tensor:
@@ -144,22 +140,27 @@ def resampled(images: Tensor, parts: Tensor) -> Tensor:
 
     Args:
         images: `[B, C, H, W]`, uint8 or floats.
-        parts: `[B, 4]` as `part_of` gives them.
+        parts: `[B, 4]`, float64 on the CPU, as `part_of` gives them.
 
     Returns:
         `[B, C, H, W]`, of the same type.
     """
     height, width = images.shape[2:]
-    parts = parts.to(images.device)
-    rows, columns = _weights(parts[:, 0], parts[:, 2], height), _weights(parts[:, 1], parts[:, 3], width)
+    rows, columns = (
+        _weights(parts[:, i], parts[:, i + 2], size, images.device) for i, size in enumerate((height, width))
+    )
     out = rows[:, None] @ images.to(rows.dtype) @ columns[:, None].mT
     return out.round().to(images.dtype) if images.dtype == torch.uint8 else out.to(images.dtype)
 
 
-def _weights(first: Tensor, extent: Tensor, size: int) -> Tensor:
+def _weights(first: Tensor, extent: Tensor, size: int, device: torch.device) -> Tensor:
     """What each of `size` pixels takes of each: `[B, size, size]`, float32; a triangle at least a pixel wide."""
-    pixel = torch.arange(size, device=first.device, dtype=torch.float64) + 0.5
-    scale = (extent / size)[:, None, None]
-    centre = first[:, None, None] + pixel[:, None] * scale
-    weights = (1 - ((pixel - centre) / scale.clamp(min=1)).abs()).clamp(min=0)
-    return (weights / weights.sum(-1, keepdim=True)).float()
+    scale = extent / size
+    width = scale.clamp(min=1)
+    width, centre, step = (
+        x.float().to(device)[:, None, None] for x in (width, (first + 0.5 * scale) / width, scale / width)
+    )
+    pixel = torch.arange(size, device=device, dtype=torch.float32)
+    weights = (pixel + 0.5) / width - (centre + step * pixel[:, None])
+    weights = weights.abs_().neg_().add_(1).clamp_(min=0)
+    return weights.div_(weights.sum(-1, keepdim=True))

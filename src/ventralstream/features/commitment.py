@@ -25,7 +25,7 @@ def regions_of_sites(sites: Mapping[str, str]) -> Regions:
     Brain-Score records IT as one region, so that it is all areas assigned to a part of it (our choice).
 
     Args:
-        sites: The site of each area, as in `ventralstream.models.registry.Published`.
+        sites: The site of each area, as in `ventralstream.published.Published`.
     """
     regions: dict[str, tuple[str, ...]] = {}
     for area, site in sites.items():

@@ -156,4 +156,5 @@ class GlobalMean(nn.Module):
     """The module of a `GlobalPool` spec."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
+        # of a channels-last view, so that the gradient has its channels last too
+        return x.permute(0, 2, 3, 1).mean((1, 2))

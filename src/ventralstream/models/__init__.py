@@ -1,4 +1,4 @@
-"""Registered models: `create_model`, `list_models`."""
+"""Registered models and their weights: `create_model`, `list_models`, `list_weights`."""
 
 from ventralstream.models import (  # they register their models
     convrnn,
@@ -9,12 +9,10 @@ from ventralstream.models import (  # they register their models
     liao_poggio,
     rcnn_cifar,
 )
+from ventralstream.models.create import create_model, find_spec, list_weights, open_model
 from ventralstream.models.registry import (
-    Published,
     build,
     count_parameters,
-    create_model,
-    find_spec,
     list_models,
     model_entry,
     model_spec,
@@ -22,7 +20,6 @@ from ventralstream.models.registry import (
 )
 
 __all__ = [
-    "Published",
     "build",
     "convrnn",
     "convrnn_cifar",
@@ -34,8 +31,10 @@ __all__ = [
     "find_spec",
     "liao_poggio",
     "list_models",
+    "list_weights",
     "model_entry",
     "model_spec",
+    "open_model",
     "rcnn_cifar",
     "register_model",
 ]

@@ -6,10 +6,14 @@ import dataclasses
 import inspect
 from pathlib import Path
 
+from ventralstream.checkpoints.box import boxed_folder
+from ventralstream.checkpoints.disk import PROVENANCE_FILE, read_provenance
 from ventralstream.files import write_text
 from ventralstream.models.areas import area_rows
-from ventralstream.models.registry import Published, count_parameters, list_models, model_entry, model_spec
+from ventralstream.models.create import weight_tags
+from ventralstream.models.registry import count_parameters, list_models, model_entry, model_spec
 from ventralstream.presentation import Presentation
+from ventralstream.published.about import Published
 from ventralstream.readout import Readout
 from ventralstream.timing import first_steps
 
@@ -72,6 +76,7 @@ def card(name: str) -> str:
         f"| normalisation | mean {_numbers(spec.mean)}, std {_numbers(spec.std)} |",
         f"| options | {_options(name)} |",
         *_published(entry.published),
+        *_weights(name),
         "",
         "## Areas",
         "",
@@ -90,7 +95,7 @@ def card(name: str) -> str:
 
 def _published(published: Published | None) -> list[str]:
     if published is None:
-        return ["| weights | none published |"]
+        return []
     rows = []
     if published.top1 is not None:
         top5 = "" if published.top5 is None else f", top-5 {published.top5:g} %"
@@ -100,6 +105,19 @@ def _published(published: Published | None) -> list[str]:
         f"| source | {published.source} |",
         f"| published weights | {published.page} (licence: {published.weights_licence}) |",
     ]
+
+
+def _weights(name: str) -> list[str]:
+    """A row for each of its weights that are there by name."""
+    rows = []
+    for tag in weight_tags(name):
+        told = "what its authors publish, downloaded when first used"
+        if folder := boxed_folder(name, tag):
+            known = read_provenance(folder / PROVENANCE_FILE)
+            accuracy = f"{known['accuracy']['decision']:.1%}"
+            told = f"in the package ({known['licence']}): {accuracy} of the test images of {known['data']}"
+        rows.append(f"| `{name}:{tag}` | {told} |")
+    return rows or ["| weights | none by name |"]
 
 
 def _presentation(presentation: Presentation) -> str:

@@ -12,8 +12,9 @@ from functools import partial
 
 from ventralstream.cells import GRU, LSTM, UGRNN, Decay, IntersectionRNN, Reciprocal, SimpleRNN
 from ventralstream.layers.specs import Act, AddInput, Conv, GlobalPool, Layer, Linear, Pool
-from ventralstream.models.registry import Published, register_model
+from ventralstream.models.registry import register_model
 from ventralstream.presentation import Constant, Flash
+from ventralstream.published.about import Published, PublishedFile
 from ventralstream.readout import MaxConfidence, Readout, Threshold
 from ventralstream.spec import Area, CellSpec, Connection, NetworkSpec
 from ventralstream.timing import minimal_steps
@@ -271,6 +272,7 @@ _INTERMEDIATE_SITES = {
 }
 _SOURCE = "Nayebi et al. 2018 (arXiv 1807.00053) and 2022 (Neural Computation 34:1652-1675), neuroailab/convrnns"
 _PAGE = "https://github.com/neuroailab/convrnns"
+_FILES = "https://convrnnckpts.s3-us-west-1.amazonaws.com"  # they publish no checksums
 
 
 def _register(
@@ -280,7 +282,8 @@ def _register(
         return make(num_classes)
 
     spec.__doc__ = summary
-    published = Published(*accuracy, source=_SOURCE, weights_licence="none stated", page=_PAGE, sites=sites)
+    files = tuple(PublishedFile(f"{_FILES}/{name}/model.ckpt.{part}") for part in ("index", "data-00000-of-00001"))
+    published = Published(_SOURCE, "none stated", _PAGE, "tensorflow", files, *accuracy, sites)
     register_model("convrnn", name, published)(spec)
 
 

@@ -9,7 +9,8 @@ from typing import Literal
 from ventralstream.cells import CORnetR, CORnetS
 from ventralstream.errors import VentralError
 from ventralstream.layers.specs import Act, Conv, GlobalPool, Layer, Linear, Norm, Pool
-from ventralstream.models.registry import Published, register_model
+from ventralstream.models.registry import register_model
+from ventralstream.published.about import Published, PublishedFile
 from ventralstream.spec import Area, Connection, NetworkSpec
 from ventralstream.values import Channels, Count, Side
 
@@ -22,8 +23,10 @@ _PAGE = "https://github.com/dicarlolab/CORnet"
 _SITES = {area: area for area in AREAS}
 
 
-def _published(top1: float | None) -> Published:
-    return Published(top1, None, _SOURCE, "GPL-3.0", _PAGE, _SITES)
+def _published(letter: str = "", sha256: str = "", top1: float | None = None) -> Published:
+    """Of CORnet-R its authors publish no file; those of the others bear the first digits of their SHA-256."""
+    file = PublishedFile(f"https://s3.amazonaws.com/cornet-models/cornet_{letter}-{sha256}.pth", sha256)
+    return Published(_SOURCE, "GPL-3.0", _PAGE, "cornet", (file,) if letter else (), top1, sites=_SITES)
 
 
 def _decoder(num_classes: Channels, start: int = 0) -> Area:
@@ -42,7 +45,7 @@ def _chain(
     )
 
 
-@register_model("cornet", published=_published(None))
+@register_model("cornet", published=_published("z", "5c427c9c"))
 def cornet_z(num_classes: Channels = 1000) -> NetworkSpec:
     """CORnet-Z: four areas, feedforward (2.07 M parameters)."""
     areas = tuple(
@@ -70,19 +73,19 @@ def _recurrent(name: str, num_classes: Channels, steps: Count, connections: tupl
     )
 
 
-@register_model("cornet", published=_published(None))
+@register_model("cornet", published=_published())
 def cornet_r(num_classes: Channels = 1000, steps: Count = RECURRENT_STEPS) -> NetworkSpec:
     """CORnet-R: recurrent areas, each reading its predecessor of the same step (5.21 M parameters)."""
     return _recurrent("cornet_r", num_classes, steps, _chain(0, arrives=(1, None)))
 
 
-@register_model("cornet", published=_published(None))
+@register_model("cornet", published=_published("rt", "933c001c"))
 def cornet_rt(num_classes: Channels = 1000, steps: Count = RECURRENT_STEPS) -> NetworkSpec:
     """CORnet-RT: as CORnet-R in biological order, each area reading the step before (5.21 M parameters)."""
     return _recurrent("cornet_rt", num_classes, steps, _chain(1))
 
 
-@register_model("cornet", published=_published(73.1))
+@register_model("cornet", published=_published("s", "1d3f7974", 73.1))
 def cornet_s(
     num_classes: Channels = 1000,
     times: tuple[Count, ...] = (2, 4, 2),

@@ -17,8 +17,9 @@ from ventralstream.models.convrnn import (
     shallow,
 )
 from ventralstream.models.convrnn_cifar import CIFAR_CHANNELS, shallow_small
-from ventralstream.models.registry import Published, count_parameters, register_model
+from ventralstream.models.registry import count_parameters, register_model
 from ventralstream.presentation import Constant
+from ventralstream.published.about import Published, PublishedFile
 from ventralstream.spec import Area, Connection, NetworkSpec
 from ventralstream.values import Channels, Side, Within
 
@@ -156,18 +157,20 @@ def _resnet(name: str, blocks: tuple[int, int, int, int], num_classes: Channels)
     )
 
 
-def _published(top1: float, top5: float) -> Published:
+def _published(name: str, top1: float, top5: float) -> Published:
     source = "He et al. 2015 (arXiv 1512.03385), torchvision's IMAGENET1K_V1"
-    return Published(top1, top5, source, "BSD-3-Clause", "https://docs.pytorch.org/vision/stable/models/resnet.html")
+    page = "https://docs.pytorch.org/vision/stable/models/resnet.html"
+    file = PublishedFile(f"https://download.pytorch.org/models/{name}.pth", name.rpartition("-")[2])
+    return Published(source, "BSD-3-Clause", page, "torchvision", (file,), top1, top5)
 
 
-@register_model("feedforward", published=_published(69.758, 89.078))
+@register_model("feedforward", published=_published("resnet18-f37072fd", 69.758, 89.078))
 def resnet18(num_classes: Channels = 1000) -> NetworkSpec:
     """ResNet-18, torchvision's, as a control."""
     return _resnet("resnet18", (2, 2, 2, 2), num_classes)
 
 
-@register_model("feedforward", published=_published(73.314, 91.42))
+@register_model("feedforward", published=_published("resnet34-b627a593", 73.314, 91.42))
 def resnet34(num_classes: Channels = 1000) -> NetworkSpec:
     """ResNet-34, torchvision's, as a control."""
     return _resnet("resnet34", (3, 4, 6, 3), num_classes)

@@ -1,47 +1,24 @@
-"""The registry of models: a name, a function that gives the spec, and what is known of it."""
+"""The registry of models: a name, a function that gives the spec, and what is known of it; no weights."""
 
 from __future__ import annotations
 
 import fnmatch
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 
-from ventralstream.checkpoints.disk import load_network, load_spec
-from ventralstream.checkpoints.hub import hub_folder
 from ventralstream.errors import VentralError, unknown
-from ventralstream.files import is_folder
 from ventralstream.layers.init import Drawing
 from ventralstream.network import Network
+from ventralstream.published.about import Published
 from ventralstream.spec import NetworkSpec
 from ventralstream.values import Seed, checked, fit
 
 Family = Literal["convrnn", "cornet", "liao_poggio", "rcnn", "feedforward", "user"]
 SpecMaker = Callable[..., NetworkSpec]
-
-
-@dataclass(frozen=True)
-class Published:
-    """What the authors of published weights say of a model.
-
-    Attributes:
-        top1, top5: Accuracy on ImageNet's validation images, in percent; None where it is not known.
-        source: Paper and repository.
-        weights_licence: Licence of the published weights.
-        page: The authors' page from which one gets the weights.
-        sites: Recording sites by area, as the authors assign them.
-    """
-
-    top1: float | None
-    top5: float | None
-    source: str
-    weights_licence: str
-    page: str
-    sites: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,7 +40,6 @@ class Entry:
     published: Published | None = None
 
 
-_OF_A_RUN = ("steps", "presentation", "readout", "dt_ms")  # options that change no parameter
 _MODELS: dict[str, Entry] = {}
 
 
@@ -74,6 +50,8 @@ def register_model(
 
     def register(make: SpecMaker) -> SpecMaker:
         key = name or make.__name__
+        if ":" in key:
+            raise VentralError(f"'{key}' cannot be a model's name: what follows ':' names weights")
         if key in _MODELS:
             raise VentralError(f"the model name '{key}' is taken")
         known = checked(make)
@@ -130,45 +108,6 @@ def model_spec(name: str, **options: object) -> NetworkSpec:
             raise unknown("option", key, own + fields, f" of model '{name}'")
     spec = entry.make(**{k: v for k, v in options.items() if k in own})
     return spec.replace(name=name, **{k: v for k, v in options.items() if k not in own})
-
-
-def find_spec(model: str) -> NetworkSpec:
-    """The spec of a registered model, or of the network saved in a folder of that name."""
-    if is_folder(model):
-        return load_spec(model)
-    return model_spec(model)
-
-
-def create_model(
-    name: str, *, weights: str | Path | None = None, seed: int | None = None, **options: object
-) -> Network:
-    """Builds a registered model, with fresh weights or with saved ones.
-
-    Args:
-        name: Its name; see `list_models`.
-        weights: A folder (`save_network`, `ventral convert`, a training run) or a hub repository ("user/name") with
-            weights of this model; None starts fresh ones.
-        seed: Makes fresh weights reproducible without touching the global random state; None uses that state.
-        options: See `model_spec`. With `weights` only what leaves the parameters as they are: steps, presentation,
-            readout, dt_ms.
-
-    Returns:
-        The network; in evaluation mode if it has saved weights.
-
-    Raises:
-        VentralError: for an unknown model or option, or weights of another model.
-    """
-    if weights is None:
-        return build(model_spec(name, **options), seed)
-    model_entry(name)
-    for key in options:
-        if key not in _OF_A_RUN:
-            raise VentralError(f"'{key}' cannot be changed on saved weights; only {', '.join(_OF_A_RUN)} can")
-    network = load_network(weights if is_folder(weights) else hub_folder(str(weights)))
-    if network.spec.name != name:
-        raise VentralError(f"the weights in '{weights}' are of '{network.spec.name}', not of '{name}'")
-    network.spec = network.spec.replace(**options)
-    return network
 
 
 def build(spec: NetworkSpec, seed: int | None = None) -> Network:

@@ -9,12 +9,12 @@ from torch import nn
 
 from ventralstream.area import AreaModule
 from ventralstream.cells.cornet import CORnetRCell, CORnetSCell
+from ventralstream.checkpoints.state_dict import named_tensors
 from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
 from ventralstream.network import Network
 from ventralstream.published.slots import Slot, fill, slots_of, tensors_of
-from ventralstream.published.state_dict import named_tensors
 
 
 def load_cornet(network: Network, state_dict: Mapping[str, Any]) -> None:

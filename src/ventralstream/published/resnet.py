@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import nn
 
+from ventralstream.checkpoints.state_dict import named_tensors
 from ventralstream.errors import VentralError
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.sequence import Sequence
 from ventralstream.network import Network
 from ventralstream.published.slots import Slot, fill, slots_of, tensors_of
-from ventralstream.published.state_dict import named_tensors
 
 
 def load_resnet(network: Network, state_dict: Mapping[str, Any]) -> None:

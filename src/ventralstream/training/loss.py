@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ventralstream.errors import VentralError
 from ventralstream.jsonable import Spec, tagged
@@ -49,6 +49,8 @@ class Loss(Spec):
 
     label_smoothing: Fraction = 0.0
 
+    draws: ClassVar[bool] = False  # whether batches are run in different ways
+
     def view(self, spec: NetworkSpec, rng: random.Random) -> View:
         """How the network is run for one batch; what is drawn is drawn from `rng`."""
         return View(spec.steps, spec.presentation, spec.readout)
@@ -59,9 +61,23 @@ class Loss(Spec):
 
     def of(self, out: Output, labels: Tensor) -> Tensor:
         """The loss of a batch of classes `labels` [B]: one number."""
-        return self._cross_entropy(out.output, labels)
+        return self.cross_entropy(out.output, labels)
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def by_step(self, spec: NetworkSpec, view: View) -> dict[int, float]:
+        """The loss as a weighted sum of single steps' cross-entropies: each step's weight.
+
+        Raises:
+            VentralError: if it is none, as it needs the logits of several steps at once.
+        """
+        if not isinstance(view.readout, PerStep) and view.readout != Last():
+            raise VentralError(
+                f"truncated backpropagation (tbptt) needs a loss of single steps, but the readout '{view.readout.tag}'"
+                " decides from several steps at once; take the readout 'last' or the loss 'mean_over_steps'"
+            )
+        return {view.steps - 1: 1.0}
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """That of logits [B, K] of one step."""
         import torch.nn.functional as F
 
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
@@ -85,7 +101,11 @@ class MeanLoss(Loss):
     def of(self, out: Output, labels: Tensor) -> Tensor:
         """The mean over steps and images."""
         steps = out.logits.shape[1]
-        return self._cross_entropy(out.logits.flatten(0, 1), labels.repeat_interleave(steps))
+        return self.cross_entropy(out.logits.flatten(0, 1), labels.repeat_interleave(steps))
+
+    def by_step(self, spec: NetworkSpec, view: View) -> dict[int, float]:
+        steps = view.readout.steps(first_steps(spec)[spec.readout_area], view.steps)
+        return {t: 1 / len(steps) for t in steps}
 
 
 @tagged("weighted_steps")
@@ -119,14 +139,20 @@ class WeightedLoss(Loss):
 
     def of(self, out: Output, labels: Tensor) -> Tensor:
         """The weighted mean over steps, and the mean over images."""
-        terms = [w * self._cross_entropy(out.logits[:, i], labels) for i, w in enumerate(self.weights) if w]
+        terms = [w * self.cross_entropy(out.logits[:, i], labels) for i, w in enumerate(self.weights) if w]
         return sum(terms[1:], terms[0]) / sum(self.weights)
+
+    def by_step(self, spec: NetworkSpec, view: View) -> dict[int, float]:
+        start, total = view.steps - len(self.weights), sum(self.weights)
+        return {start + i: w / total for i, w in enumerate(self.weights) if w}
 
 
 @tagged("random_step")
 @dataclass(frozen=True)
 class RandomStepLoss(Loss):
     """Of one driven step, drawn for each batch: about the cost of half an unroll, and every step learns to answer."""
+
+    draws: ClassVar[bool] = True
 
     def view(self, spec: NetworkSpec, rng: random.Random) -> View:
         """The unroll ends with the step."""
@@ -144,6 +170,8 @@ class RandomDurationLoss(Loss):
     """
 
     shortest: Count = 1
+
+    draws: ClassVar[bool] = True
 
     def check_fits(self, spec: NetworkSpec) -> None:
         """Raises VentralError if the network is shown anything but one image from the beginning."""

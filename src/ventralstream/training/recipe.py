@@ -43,6 +43,12 @@ class Recipe(Spec):
         seed: Of the weights, the order of the images, their augmentation and dropout.
         remat: Recomputes activations in the backward pass: less memory, more time, the same numbers.
         compile: Compiles the areas with torch.compile.
+        accumulate: Micro-batches in a batch, one after the other: less memory, the same gradient (of a normalisation
+            by batch statistics, those of each micro-batch).
+        sync_norm: Whether a normalisation by batch statistics takes those of the whole batch, over all devices; else
+            each device takes those of its share.
+        tbptt: Steps in a chunk of truncated backpropagation through time: the gradient does not reach back beyond a
+            chunk, and memory does not grow with the steps. None for the whole unroll.
     """
 
     data: str = "cifar10"
@@ -63,6 +69,9 @@ class Recipe(Spec):
     seed: Seed = 0
     remat: bool = False
     compile: bool = False
+    accumulate: Count = 1
+    sync_norm: bool = False
+    tbptt: Count | None = None
 
 
 @tagged("place")

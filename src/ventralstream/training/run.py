@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import random
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,8 @@ from ventralstream.device import choose_device
 from ventralstream.errors import Interrupted, VentralError, about_file
 from ventralstream.files import write_text
 from ventralstream.interrupt import Interruption
-from ventralstream.models import build, list_models, model_spec
+from ventralstream.models import build, list_models, model_spec, open_model
+from ventralstream.models.classes import fresh_readout
 from ventralstream.network import Network
 from ventralstream.progress import stderr_console
 from ventralstream.readout import Readout
@@ -33,10 +34,11 @@ from ventralstream.spec import NetworkSpec, spec_from_json
 from ventralstream.timing import first_steps
 from ventralstream.training.checkpoint import checkpoints, position
 from ventralstream.training.folder import CHECKPOINTS, Checkpoint, RunFolder, create_run, recover, refuse_used
+from ventralstream.training.launch import Crew, crew
 from ventralstream.training.metrics import read_rows
 from ventralstream.training.recipe import Place, Recipe
 from ventralstream.training.screen import Screen
-from ventralstream.training.session import AfterBatch, Session, Sets, make_fabric
+from ventralstream.training.session import AfterBatch, Session, Sets
 from ventralstream.training.task import accuracy_name
 from ventralstream.training.whitening import whiten
 
@@ -83,7 +85,8 @@ def train(
 
     Args:
         model: A registered model's name, a spec, the path of a `config.json`, or a network (or the folder of a
-            saved one) to train on. A registered model gets the classes of the image set; others must fit.
+            saved one, or NAME:TAG) to train on. A registered model gets the classes of the image set, and so does a
+            network, whose readout is fresh then (`FreshReadout` says so); specs must fit.
         recipe: How.
         out: The run's folder (see `ventralstream.training.folder`); it must not exist, or be empty.
         place: Where; this machine's defaults if None.
@@ -97,24 +100,25 @@ def train(
             weights are not finite, or the disk is full: then the run can be carried on from its last checkpoint.
         Interrupted: after Ctrl-C, SIGTERM or SIGHUP; what was done is saved.
     """
-    place = place or Place()
-    if not is_first_process():  # a further process of the same run, which finds it begun
-        return resume(out, place=place, console=console, after_batch=after_batch)
-    path = Path(out)
-    with _told(path):
+    place, path = place or Place(), Path(out)
+    with crew() as others, _told(path):
+        if others.rank > 0:
+            return _follow(path, others, console, after_batch)
+        place = others.placed(place, place.devices)
         refuse_used(path)
         if place.root is None and recipe.data in SETS and recipe.data != "scenes":
             place = place.replace(root=str(data_root(None, recipe.data)))  # noted: it may be another one later
         sets = _load_sets(recipe, place)
-        network = _network(model, sets[0].info, recipe.seed, steps, readout)
+        opened = _opened(model, sets[0].info.num_classes)
+        network = _network(opened, sets[0].info, recipe.seed, steps, readout)
         _check(network.spec, recipe, place, sets)
-        if recipe.whiten and not _has_learnt(model):
+        if recipe.whiten and isinstance(opened, NetworkSpec):  # else it comes with weights of its own
             whiten(network, _some(sets[0], recipe.seed))
         prints = _fingerprints(sets)
         start = Checkpoint(0, 0, recipe, network.spec, sets[0].info, prints, place, network.state_dict())
         create_run(path, start)
         run = RunFolder(path, recipe, start.data, place, prints)
-        return _carry_on(run, start, place, sets, console, after_batch)
+        return _carry_on(run, start, place, sets, others, console, after_batch)
 
 
 def resume(
@@ -142,17 +146,31 @@ def resume(
             and as for `train`.
         Interrupted: As for `train`.
     """
-    path = Path(out)
-    with _told(path):
-        run, start = recover(path, (console or stderr_console()).print, repair=is_first_process())
-        place = (place or run.place).replace(**(changes or {}))
+    path, changes = Path(out), dict(changes or {})
+    with crew() as others, _told(path):
+        if others.rank > 0:
+            return _follow(path, others, console, after_batch)
+        run, start = recover(path, (console or stderr_console()).print, repair=True)
+        asked = place.devices if place is not None else 1
+        place = others.placed((place or run.place).replace(**changes), changes.get("devices", asked))
         if start.epoch >= run.recipe.epochs:
             run.save_weights(start.learnt())  # the last session may have died just before it did
             write_text(run.metrics, start.metrics)
             return _result(run, start.spec, was_complete=True)
         sets = _load_sets(run.recipe, place)
         _check_same(run, sets, place)
-        return _carry_on(run, start, place, sets, console, after_batch)
+        return _carry_on(run, start, place, sets, others, console, after_batch)
+
+
+def _follow(path: Path, others: Crew, console: Console | None, after_batch: AfterBatch | None) -> Result:
+    """In a further process of a run: does what the first one found in the folder, or put there."""
+    others.wait()
+    run, start = recover(path, lambda damage: None, repair=False)
+    if start.epoch >= run.recipe.epochs:
+        return _result(run, start.spec, was_complete=True)
+    sets = _load_sets(run.recipe, run.place)
+    _check_same(run, sets, run.place)
+    return _carry_on(run, start, run.place, sets, others, console, after_batch)
 
 
 def _fingerprints(sets: Sets) -> tuple[Fingerprint, ...]:
@@ -173,28 +191,24 @@ def _check_same(run: RunFolder, sets: Sets, place: Place) -> None:
         )
 
 
-def is_first_process() -> bool:
-    """Whether this is the only process of the run, or the first of several."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK"))
-
-
 def _carry_on(
     run: RunFolder,
     start: Checkpoint,
     place: Place,
     sets: Sets,
+    others: Crew,
     console: Console | None,
     after_batch: AfterBatch | None,
 ) -> Result:
     recipe = run.recipe
-    if place.threads is not None:
-        torch.set_num_threads(place.threads)
+    _check_shares(recipe, place)
     with Interruption() as stop, _quiet_lightning(), torch.random.fork_rng():
-        if is_first_process():
+        if others.rank == 0:
             run.begin_session(place, start)
-        fabric = make_fabric(place, recipe.precision)
-        fabric.launch()
-        if console is None or not fabric.is_global_zero:
+        fabric = others.fabric(place, recipe.precision)
+        if place.threads is not None:
+            torch.set_num_threads(place.threads)
+        if console is None or others.rank > 0:
             console = Console(quiet=True)
         for passed_over in filter(None, (data.passed_over for data in sets)):
             console.print(passed_over, markup=False, highlight=False, soft_wrap=True)
@@ -252,18 +266,23 @@ def _load_sets(recipe: Recipe, place: Place) -> Sets:
     return (data.select(left[: recipe.subset].sort().values), data.select(held[: recipe.val_subset].sort().values))
 
 
+def _opened(model: str | Path | NetworkSpec | Network, num_classes: int) -> NetworkSpec | Network:
+    """What is trained, or trained on."""
+    if isinstance(model, str) and model in list_models():
+        return model_spec(model, num_classes=num_classes)
+    return _read(model) if isinstance(model, (str, Path)) else model
+
+
 def _network(
-    model: str | Path | NetworkSpec | Network,
+    model: NetworkSpec | Network,
     data: SetInfo,
     seed: int,
     steps: int | None,
     readout: Readout | None,
 ) -> Network:
     """The network with its first weights, made for the images of a set."""
-    if isinstance(model, str) and model in list_models():
-        model = model_spec(model, num_classes=data.num_classes)
-    elif isinstance(model, (str, Path)):
-        model = _read(Path(model))
+    if isinstance(model, Network):
+        model = fresh_readout(model, data.num_classes, seed, stacklevel=4)
     spec = model if isinstance(model, NetworkSpec) else model.spec
     spec = spec.replace(
         steps=spec.steps if steps is None else steps, readout=spec.readout if readout is None else readout
@@ -281,12 +300,6 @@ def _network(
     return network
 
 
-def _has_learnt(model: str | Path | NetworkSpec | Network) -> bool:
-    """Whether the model comes with weights of its own."""
-    named = isinstance(model, str) and model in list_models()
-    return isinstance(model, Network) or (isinstance(model, (str, Path)) and not named and Path(model).is_dir())
-
-
 def _some(images: LabelledSet, seed: int) -> Tensor:
     """Some training images, as they are and normalised."""
     count = min(len(images), _FITTED_IMAGES)
@@ -294,8 +307,11 @@ def _some(images: LabelledSet, seed: int) -> Tensor:
     return batch
 
 
-def _read(path: Path) -> NetworkSpec | Network:
-    """The saved network, or else the spec, at a path."""
+def _read(model: str | Path) -> NetworkSpec | Network:
+    """The saved network, or else the spec, at a path; or the weights by name (NAME:TAG)."""
+    path = Path(model)
+    if not path.exists() and ":" in str(model):
+        return open_model(model).network
     if path.is_dir():
         return load_network(path)
     if path.is_file():
@@ -312,9 +328,10 @@ def _check(spec: NetworkSpec, recipe: Recipe, place: Place, sets: Sets) -> None:
     if classes != data.num_classes:
         raise VentralError(f"'{spec.name}' tells {classes} classes apart, '{data.name}' has {data.num_classes}")
     recipe.loss.check_fits(spec)
+    if recipe.tbptt is not None:
+        recipe.loss.by_step(spec, recipe.loss.view(spec, random.Random(0)))  # refuses what needs all steps at once
     Loader(sets[0], recipe.batch_size, train=True, seed=recipe.seed, workers=place.workers)  # refuses a batch too large
-    if recipe.batch_size % place.devices:
-        raise VentralError(f"a batch of {recipe.batch_size} images cannot be shared by {place.devices} devices evenly")
+    _check_shares(recipe, place)
     gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     if place.device == "gpu" and not gpu:
         raise VentralError("there is no GPU here that torch can use; leave --device at 'auto' or give 'cpu'")
@@ -322,6 +339,14 @@ def _check(spec: NetworkSpec, recipe: Recipe, place: Place, sets: Sets) -> None:
         choose_device(place.device)
     if recipe.precision == "16" and (place.device == "cpu" or not gpu):
         raise VentralError("precision '16' needs a GPU; processors train in 'bf16' or '32'")
+
+
+def _check_shares(recipe: Recipe, place: Place) -> None:
+    parts = f"{place.devices} devices" if place.devices > 1 else ""
+    if recipe.accumulate > 1:
+        parts += f"{' with ' if parts else ''}{recipe.accumulate} micro-batches{' each' if parts else ''}"
+    if recipe.batch_size % (place.devices * recipe.accumulate):
+        raise VentralError(f"a batch of {recipe.batch_size} images cannot be shared by {parts} evenly")
 
 
 def _result(run: RunFolder, spec: NetworkSpec, was_complete: bool) -> Result:
@@ -344,6 +369,8 @@ def _quiet_lightning() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\b")
+            # of a convolution of one channel, which is laid out in two ways at once
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.tensorboard import SummaryWriter
 
 from ventralstream.cost import training_flops
@@ -19,32 +18,22 @@ from ventralstream.data.pixels import seed_of
 from ventralstream.errors import VentralError
 from ventralstream.evaluation import StepCounts, evaluating
 from ventralstream.interrupt import Interruption
+from ventralstream.layers.sync_norm import synchronise
 from ventralstream.training.averaging import Average
 from ventralstream.training.checkpoint import checkpoints, position_name, remove, write_checkpoint
 from ventralstream.training.finite import Watch, check_finite
 from ventralstream.training.folder import CHECKPOINTS, TENSORBOARD, Checkpoint, RunFolder
+from ventralstream.training.memory import keep_freed_memory
 from ventralstream.training.metrics import Metrics
 from ventralstream.training.recipe import Place
 from ventralstream.training.screen import Screen
+from ventralstream.training.step import Step
 from ventralstream.training.task import LOG_EVERY, Task, accuracy_name, metric_names
 
 Sets = tuple[LabelledSet, LabelledSet]  # to train on, to validate on
 AfterBatch = Callable[[int], None]
 
 KEEP = 2  # checkpoints beside the first; the one before the last is there should the disk break the last one
-PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "32": "32-true",
-    "bf16": "bf16-mixed",
-    "16": "16-mixed",
-}
-
-
-def make_fabric(place: Place, precision: str) -> Fabric:
-    """The devices of a run; VentralError if this machine has no such ones."""
-    try:
-        return Fabric(accelerator=place.device, devices=place.devices, precision=PRECISIONS[precision])
-    except (MisconfigurationException, RuntimeError, ValueError) as error:
-        raise VentralError(f"this machine cannot run it: {str(error).strip().splitlines()[0]}") from None
 
 
 class Session:
@@ -80,12 +69,16 @@ class Session:
     ) -> None:
         self.run, self.recipe, self.fabric, self.place = run, run.recipe, fabric, place
         self.screen, self.stop, self.after_batch = screen, stop, after_batch
+        if fabric.device.type == "cpu":
+            keep_freed_memory()
         network = start.build()
+        if self.recipe.sync_norm and fabric.world_size > 1:
+            synchronise(network)
         if self.recipe.compile:
             network.compile()
         task = fabric.to_device(Task(network, self.recipe.loss, self.recipe.remat)).train()
         self.network = network
-        self.model = fabric.strategy.setup_module(task)
+        self.step = Step(task, self.recipe, fabric)
         self.optimizer = fabric.strategy.setup_optimizer(self.recipe.optimizer.build(network.parameters()))
         self.average: Average | None = None
         if self.recipe.ema_decay:
@@ -236,9 +229,7 @@ class Session:
             group["lr"] = group["initial_lr"] * factor
         # Which steps are learnt from is the same for all processes.
         view = recipe.loss.view(self.network.spec, random.Random(seed_of(recipe.seed, self.epoch, self.batch)))
-        with fabric.autocast():
-            objective, right = self.model(images, labels, view)
-        fabric.backward(objective)
+        loss, right = self.step.gradient(images, labels, view)
         norm = self._clip()
         fabric.strategy.optimizer_step(self.optimizer)
         self.optimizer.zero_grad()
@@ -246,12 +237,13 @@ class Session:
         self.flops += flops * recipe.batch_size
         if self.average is not None:
             self.average.add(self.network, step)
-        loss: Tensor = objective.detach()  # a number that the device may still be working on
         self.watch.add(step, loss, norm)
-        self.seen += torch.stack([loss * len(labels), right, right.new_tensor(len(labels))])
+        seen = torch.stack([loss * len(labels), right, right.new_tensor(len(labels))])
+        self.seen += seen
         if step % LOG_EVERY == 0:
             rate = recipe.optimizer.lr * factor
-            self._log(step, self.epoch + 1, lr=rate, train_loss=loss.item(), train_accuracy=right.item() / len(labels))
+            total, rights, count = self._sum(seen).tolist()
+            self._log(step, self.epoch + 1, lr=rate, train_loss=total / count, train_accuracy=rights / count)
         return loss
 
     def _clip(self) -> Tensor:
@@ -265,6 +257,9 @@ class Session:
     def _validate(self) -> dict[str, float]:
         """What was measured in this epoch, which ends with its validation."""
         self.screen.update(min(self.done, self.screen.total - 1), "validating")
+        if self.fabric.world_size > 1:  # running statistics: each process's are of its share, unless synchronised
+            for buffer in self.learnt.buffers():
+                distributed.broadcast(buffer, 0)
         counts, batches = StepCounts(self.learnt), iter(self.val_loader)
         try:
             with evaluating(self.learnt), self.fabric.autocast():

@@ -22,7 +22,7 @@ def always(monkeypatch: pytest.MonkeyPatch):
     """Makes every convolution take a form other than torch's, whatever its size."""
 
     def choose(form: str) -> None:
-        def chosen(x, weight, geometry, of_gradient=False):
+        def chosen(x, dtype, weight, geometry, of_gradient=False):
             fits = weight.shape[2:] == (3, 3) and geometry == (1, 1, 1)
             return form if form != "winograd" or fits else "product"
 
@@ -98,6 +98,7 @@ def test_a_network_has_the_same_gradients_in_every_form(form: str, remat: bool, 
         (16, 8, 1, {("torch", False)}),  # torch's gradient too: the whole convolution is left to torch
         (128, 28, 1, {("winograd", False), ("winograd", True)}),
         (128, 28, 2, {("torch", False)}),
+        (256, 2, 1, {("torch", False), ("product", True)}),  # most of a tile would be empty
         (256, 8, 2, {("torch", False), ("product", True)}),
         (1024, 4, 2, {("product", False), ("product", True)}),
     ],
@@ -116,7 +117,7 @@ def test_the_sizes_choose_the_form(
 
     monkeypatch.setattr(convolution, "_form", spy)
     torch.manual_seed(0)
-    x = torch.randn(3, channels, size, size).to(memory_format=torch.channels_last).requires_grad_()
+    x = torch.randn(48 if size == 2 else 3, channels, size, size).to(memory_format=torch.channels_last).requires_grad_()
     w = (torch.randn(channels, channels, 3, 3) / channels**0.5).requires_grad_()
     found = convolution.within(convolution.Store(), convolution.convolve)(x, w, None, stride, 1)
     direct = F.conv2d(x, w, None, stride, 1)
@@ -299,3 +300,48 @@ def test_what_compiled_graphs_call_is_a_proper_operator() -> None:
     w = torch.randn(3, 4, 3, 3, dtype=torch.double).to(memory_format=torch.channels_last).requires_grad_()
     for stride, form in ((1, "winograd"), (2, "product"), (1, "torch")):
         torch.library.opcheck(convolution._in_graph, (x, w, stride, 1, form))
+
+
+@pytest.mark.parametrize("size", [4, 8])
+def test_under_autocast_gradients_of_all_steps_are_summed_in_the_kernels_own_type(size: int) -> None:
+    net = vs.create_model("rgc_shallow_cifar", seed=0, input_shape=(3, 4 * size, 4 * size)).train()
+    x = torch.randn(6, 3, 4 * size, 4 * size, generator=torch.Generator().manual_seed(0))
+    results = {}
+    for name, lower, fast in (("exact", False, False), ("ours", True, True), ("torch's", True, False)):
+        net.fast_convolutions = fast
+        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+            loss = net(x).output.float().logsumexp(1).sum()
+        results[name] = torch.autograd.grad(loss, list(net.parameters()))
+    assert all(g.dtype == torch.float32 for g in results["ours"])
+    errors = {
+        name: sum(float((g - e).norm() / e.norm()) for g, e in zip(results[name], results["exact"], strict=True))
+        for name in ("ours", "torch's")
+    }
+    assert 0 < errors["ours"] < 1.2 * errors["torch's"], "of the same order: both multiply in half precision"
+
+
+def test_autocast_takes_kernels_to_half_precision_once_an_unroll(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    conv2d = F.conv2d
+    monkeypatch.setattr(convolution.F, "conv2d", lambda x, w, *a, **k: asked.append(w) or conv2d(x, w, *a, **k))
+    net = vs.create_model("rgc_shallow_cifar", seed=0).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        net(torch.randn(2, 3, 32, 32))
+    assert {w.dtype for w in asked} == {torch.bfloat16}
+    assert len({w.data_ptr() for w in asked}) < len(asked), "the same tensor at several steps"
+
+
+@pytest.mark.parametrize("form", ["torch", "product"])
+def test_gradients_of_gradients_under_autocast(form: str, always) -> None:
+    always(form)
+    x = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    w = torch.randn(8, 8, 3, 3, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    found = []
+    for convolve in (convolution.within(convolution.Store(), convolution.convolve), F.conv2d):
+        with torch.autocast("cpu", torch.bfloat16):
+            y = convolve(x, w, None, 1, 1).float()
+        (into,) = torch.autograd.grad(y.square().sum(), w, create_graph=True)
+        found.append((y, into, *torch.autograd.grad(into.square().sum(), (x, w))))
+    for a, b in zip(*found, strict=True):
+        assert a.dtype == torch.float32
+        assert (a - b).norm() < 0.02 * b.norm()

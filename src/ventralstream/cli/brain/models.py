@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from ventralstream.errors import VentralError, printable, unknown
+from ventralstream.cli.opened import open_told
+from ventralstream.errors import VentralError, unknown
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -51,7 +50,7 @@ class Features:
 
     Attributes:
         name: What the model is called in tables.
-        weights: "untrained (seed 0)", the folder they are from, "stored", or "none" (pixels).
+        weights: As `Opened.weights`; or "stored", or "none" (pixels).
         areas: Features [presentation, neuroid, time_bin] by area; of pixels [presentation, neuroid].
         note: What is to be said of it, e.g. that its run is not complete; empty if nothing is.
     """
@@ -60,22 +59,6 @@ class Features:
     weights: str
     areas: Mapping[str, DataArray]
     note: str = ""
-
-
-def open_model(model: str, seed: int) -> tuple[Network, str, str, str]:
-    """A network by its folder or registered name, what to call it, where its weights are from, and a note."""
-    from ventralstream.checkpoints import load_network
-    from ventralstream.cli.unfinished import unfinished
-    from ventralstream.models import create_model
-
-    if Path(model).is_dir():
-        network, name, weights, note = load_network(model), Path(model).resolve().name, model, unfinished(model)
-    else:
-        network, name, weights = create_model(model, seed=seed), f"{model} (untrained)", f"untrained (seed {seed})"
-        note = f"{model}: the weights are untrained (random, seed {seed})"
-    if note:
-        typer.echo(printable(note), err=True)
-    return network, name, weights, note
 
 
 def open_features(
@@ -103,9 +86,10 @@ def open_features(
         elif model == PIXELS:
             found.append(Features(PIXELS, "none", {PIXELS: _pixels(images)}))
         else:
-            network, name, weights, note = open_model(model, options.seed)
-            network = network.to(choose_device(options.device))
-            found.append(Features(name, weights, _of_network(network, images, options, name), note))
+            opened, note = open_told(model, options.seed)
+            network = opened.network.to(choose_device(options.device))
+            areas = _of_network(network, images, options, opened.name)
+            found.append(Features(opened.name, opened.weights, areas, note))
     names = [f.name for f in found]
     for name in names:
         if names.count(name) > 1:

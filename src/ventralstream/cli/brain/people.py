@@ -13,7 +13,7 @@ from ventralstream.cli.brain.data import known
 from ventralstream.cli.brain.models import LINE_EVERY
 from ventralstream.cli.brain.output import Result, check_files, number, show
 from ventralstream.cli.config import CONFIG
-from ventralstream.cli.unfinished import unfinished
+from ventralstream.cli.opened import unfinished
 from ventralstream.data_root import data_root
 from ventralstream.errors import VentralError, printable, unknown
 

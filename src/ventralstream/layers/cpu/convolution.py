@@ -5,6 +5,9 @@ of matrices (`product`). A kernel is applied at many steps of one unroll: it is 
 reads, or transformed, once for all of them, and where it is large its gradient is made once, from what all its steps
 gave. Where gradients are themselves differentiated or mapped over, each step's are torch's own.
 
+Under autocast a kernel is also brought to the lower precision once, and its gradient, where it is collected here, is
+summed over the steps in the kernel's own.
+
 Two things of the engine are needed for which torch has no public name: the number of the backward pass that is running,
 and whether it will come to a node.
 
@@ -31,8 +34,10 @@ Geometry = tuple[int, int, int]  # stride, padding, groups
 
 _WINOGRAD_CHANNELS = 2**14  # in times out: with fewer the transforms cost what the products gain
 _WINOGRAD_TILES = 48  # with fewer the products of transformed kernels are too thin to gain anything
+_WINOGRAD_FILLING = 8  # positions a tile of 16; with fewer (maps of 2 x 2) what the tiles gain is lost on their rest
 _PRODUCT_CHANNELS = 2**20  # in times out: above, torch's own spends its time reordering the kernel
 _PRODUCT_CHANNELS_OF_GRADIENT = 2**15  # the same for the kernel's gradient
+_PRODUCT_POSITIONS_LOWER = 16  # in half precision, which AMX multiplies, it is maps so small that torch is slow on
 
 
 class Store:
@@ -52,13 +57,15 @@ class Store:
             self._kernels[key] = (winograd.transform_back(w) if back else winograd.transform(w), weight)
         return self._kernels[key][0]
 
-    def laid_out(self, weight: Tensor) -> Tensor:
-        """The kernel with its channels last, as torch's convolution reads it; else each call would make it so."""
-        if weight.is_contiguous(memory_format=torch.channels_last):
+    def laid_out(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """The kernel with its channels last and in this type, as torch's convolution reads it; else each call would
+        make it so.
+        """
+        if weight.dtype == dtype and weight.is_contiguous(memory_format=torch.channels_last):
             return weight
-        key = (*_owned(weight), torch.is_grad_enabled() and weight.requires_grad)
+        key = (*_owned(weight), dtype, torch.is_grad_enabled() and weight.requires_grad)
         if key not in self._laid_out:
-            self._laid_out[key] = (weight.contiguous(memory_format=torch.channels_last), weight)
+            self._laid_out[key] = (weight.to(dtype).contiguous(memory_format=torch.channels_last), weight)
         return self._laid_out[key][0]
 
     def collecting(self, weight: Tensor, geometry: Geometry) -> tuple[Tensor, KernelGradient]:
@@ -99,15 +106,16 @@ def within(store: Store | None, call: Callable[..., Any]) -> Callable[..., Any]:
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, groups: int = 1) -> Tensor:
     """F.conv2d; inside an unroll on a CPU in the form that is fastest."""
     geometry, learns = (stride, padding, groups), torch.is_grad_enabled() and weight.requires_grad
+    dtype = _type(x)
     form: Form = "torch"
     form_of_gradient: Form = "torch"
     if _CHOOSING.get() and _may_choose(x, weight, groups):
-        form = _form(x, weight, geometry)
-        form_of_gradient = _form(x, weight, geometry, of_gradient=True) if learns else "torch"
+        form = _form(x, dtype, weight, geometry)
+        form_of_gradient = _form(x, dtype, weight, geometry, of_gradient=True) if learns else "torch"
     if form == form_of_gradient == "torch":
         store = None if torch.compiler.is_compiling() or shortcuts.functional() else _STORE.get()
-        if store is not None and _primal(weight):
-            weight = store.laid_out(weight)
+        if store is not None and x.device.type == "cpu" and _primal(weight):
+            weight = store.laid_out(weight, dtype)
         return F.conv2d(x, weight, bias, stride, padding, groups=groups)
     if torch.compiler.is_compiling():
         y: Tensor = _in_graph(x, weight, stride, padding, form)
@@ -115,17 +123,24 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, paddin
         store = _STORE.get()
         assert store is not None
         seen, gradient = store.collecting(weight, geometry) if learns else (weight, None)
-        y = _Convolution.apply(x, seen, geometry, form, store, gradient)
-    return y if bias is None else y + bias.view(1, -1, 1, 1)
+        y = _Convolution.apply(x.to(dtype), seen, geometry, form, store, gradient)
+    return y if bias is None else y + bias.to(dtype).view(1, -1, 1, 1)
+
+
+def _type(x: Tensor) -> torch.dtype:
+    """The type that a convolution of x computes in: its own, or autocast's."""
+    lowered = torch.is_autocast_enabled("cpu") and x.device.type == "cpu" and x.dtype != torch.float64
+    return torch.get_autocast_dtype("cpu") if lowered and x.is_floating_point() else x.dtype
 
 
 def _may_choose(x: Tensor, weight: Tensor, groups: int) -> bool:
     """Whether the other forms can do this convolution."""
-    exact = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
-    if not exact or x.device.type != "cpu" or groups > 1 or x.numel() == 0 or torch.is_autocast_enabled("cpu"):
+    lowered = torch.is_autocast_enabled("cpu")
+    exact = weight.dtype in (torch.float32, torch.float64) and (lowered or x.dtype == weight.dtype)
+    if not exact or x.device.type != "cpu" or groups > 1 or x.numel() == 0:
         return False
     if torch.compiler.is_compiling():
-        return True
+        return not lowered
     if shortcuts.functional():
         return False
     ordinary = type(x) is Tensor and type(weight) in (Tensor, nn.Parameter)  # not one that only stands for numbers
@@ -146,11 +161,16 @@ def _primal(x: Tensor) -> bool:
     return tangent is None
 
 
-def _form(x: Tensor, weight: Tensor, geometry: Geometry, of_gradient: bool = False) -> Form:
-    """The form that is fastest, or that is for the kernel's gradient."""
+def _form(x: Tensor, dtype: torch.dtype, weight: Tensor, geometry: Geometry, of_gradient: bool = False) -> Form:
+    """The form that is fastest, or that is for the kernel's gradient; x will be of `dtype`."""
     channels = weight.shape[0] * weight.shape[1]
-    fits = weight.shape[2:] == (3, 3) and geometry == (1, 1, 1) and x.dtype == torch.float32
-    if fits and channels >= _WINOGRAD_CHANNELS and winograd.tiles(x) >= _WINOGRAD_TILES:
+    if dtype in (torch.bfloat16, torch.float16):
+        small = x.shape[2] * x.shape[3] <= _PRODUCT_POSITIONS_LOWER
+        return "product" if of_gradient and small and channels >= _WINOGRAD_CHANNELS else "torch"
+    fits = weight.shape[2:] == (3, 3) and geometry == (1, 1, 1) and dtype == torch.float32
+    tiles, positions = winograd.tiles(x), x.shape[0] * x.shape[2] * x.shape[3]
+    enough = channels >= _WINOGRAD_CHANNELS and tiles >= _WINOGRAD_TILES and positions >= _WINOGRAD_FILLING * tiles
+    if fits and enough:
         return "winograd"
     least = _PRODUCT_CHANNELS_OF_GRADIENT if of_gradient else _PRODUCT_CHANNELS
     return "product" if channels >= least else "torch"
@@ -190,10 +210,9 @@ class KernelGradient:
         if total is None:
             return None
         self._count(total)
-        if total.products is None:
-            return total.gradient
-        found = winograd.kernel_gradient(total.products)
-        return found if total.gradient is None else total.gradient.add_(found)
+        found = None if total.products is None else winograd.kernel_gradient(total.products)
+        gradient = None if total.gradient is None else total.gradient.contiguous()  # as the kernel lies
+        return gradient if found is None else found if gradient is None else found.add_(gradient)
 
     def _count(self, total: _Sum) -> None:
         by_size: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
@@ -203,12 +222,12 @@ class KernelGradient:
         for pairs in by_size.values():
             xs, grads = zip(*pairs, strict=True)
             x, grad = (xs[0], grads[0]) if len(xs) == 1 else (torch.cat(xs), torch.cat(grads))
-            if _form(x, self.weight, self.geometry, of_gradient=True) == "winograd":
+            if _form(x, x.dtype, self.weight, self.geometry, of_gradient=True) == "winograd":
                 found = winograd.gradient_products(x, grad)
                 total.products = found if total.products is None else total.products.add_(found)
             else:
                 stride, padding, _ = self.geometry
-                found = product.kernel_gradient(x, grad, self.weight, stride, padding)
+                found = product.kernel_gradient(x, grad, self.weight, stride, padding).to(self.weight.dtype)
                 total.gradient = found if total.gradient is None else total.gradient.add_(found)
 
 
@@ -226,8 +245,8 @@ def _forward(x: Tensor, weight: Tensor, geometry: Geometry, form: str, store: St
     if form == "winograd":
         return winograd.convolve(x, store.kernel(weight))
     if form == "product":
-        return product.convolve(x, weight, stride, padding)
-    return F.conv2d(x, store.laid_out(weight), None, stride, padding)
+        return product.convolve(x, weight.to(x.dtype), stride, padding)
+    return F.conv2d(x, store.laid_out(weight, x.dtype), None, stride, padding)
 
 
 def _into_input(x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, form: str, store: Store) -> Tensor:
@@ -235,9 +254,9 @@ def _into_input(x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, for
     if form == "winograd":
         return winograd.convolve(grad, store.kernel(weight, back=True))
     if form == "product":
-        return product.input_gradient(grad, weight, x, stride, padding)
+        return product.input_gradient(grad, weight.to(x.dtype), x, stride, padding)
     sides, mask = ([stride] * 2, [padding] * 2, [1, 1]), [True, False, False]
-    weight = store.laid_out(weight)
+    weight = store.laid_out(weight, grad.dtype)
     into: Tensor = torch.ops.aten.convolution_backward(grad, x, weight, None, *sides, False, [0, 0], 1, mask)[0]
     return into
 
@@ -284,9 +303,9 @@ class _Convolution(torch.autograd.Function):
         if torch.is_grad_enabled() or not _stored(grad):  # gradients of gradients, or of a batch of outputs
             sides = ctx.how[0][:2]
             wants_x, wants_weight, *_ = ctx.needs_input_grad
-            into_x = conv2d_input(x.shape, weight, grad, *sides) if wants_x else None  # type: ignore[no-untyped-call]
+            into_x = conv2d_input(x.shape, weight.to(x.dtype), grad, *sides) if wants_x else None  # type: ignore[no-untyped-call]
             into_weight = conv2d_weight(x, weight.shape, grad, *sides) if wants_weight else None  # type: ignore[no-untyped-call]
-            return into_x, into_weight, None, None, None, None
+            return into_x, None if into_weight is None else into_weight.to(weight.dtype), None, None, None, None
         # the second: the kernel's _Collect, which runs only if the kernel's gradient is asked for
         if ctx.gradient is not None and torch._C._will_engine_execute_node(ctx.next_functions[1][0]):
             ctx.gradient.add(x, grad)

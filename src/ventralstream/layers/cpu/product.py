@@ -43,13 +43,13 @@ def input_gradient(grad: Tensor, weight: Tensor, like: Tensor, stride: int, padd
 
 
 def kernel_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-    """The gradient of the kernel."""
-    total = None
-    for images, unfolded in _unfold(x, weight, stride, padding):
-        rows = _rows(grad[images])
+    """The gradient of the kernel; channels last, as the windows hold whole pixels: turning the result is less to do."""
+    side, total = weight.shape[2], None
+    for images, windows in _windows(x, weight, stride, padding):
+        rows, unfolded = _rows(grad[images]), windows.view(-1, windows.shape[1] * windows.shape[2])
         total = rows.T @ unfolded if total is None else total.addmm_(rows.T, unfolded)
     assert total is not None
-    return total.view(weight.shape)
+    return total.view(len(weight), side, side, -1).permute(0, 3, 1, 2)
 
 
 def _matrix(weight: Tensor) -> Tensor:
@@ -66,6 +66,13 @@ def _size(size: int, weight: Tensor, stride: int, padding: int) -> int:
 
 def _unfold(x: Tensor, weight: Tensor, stride: int, padding: int) -> Iterator[tuple[slice, Tensor]]:
     """What each position's window holds, [images * H' * W', C * k * k], for some images at a time."""
+    for images, windows in _windows(x, weight, stride, padding):
+        # a second copy, after that of whole pixels: several times faster than one in the kernel's order
+        yield images, windows.transpose(1, 2).reshape(len(windows), -1)
+
+
+def _windows(x: Tensor, weight: Tensor, stride: int, padding: int) -> Iterator[tuple[slice, Tensor]]:
+    """The same as [images * H' * W', k * k, C]."""
     side, channels = weight.shape[2], x.shape[1]
     height, width = (_size(n, weight, stride, padding) for n in x.shape[2:])
     each = max(1, _CHUNK // (height * width * side * side * channels))
@@ -74,6 +81,5 @@ def _unfold(x: Tensor, weight: Tensor, stride: int, padding: int) -> Iterator[tu
         part = (F.pad(part, [padding] * 4) if padding else part).contiguous(memory_format=torch.channels_last)
         b, c, h, w = part.stride()
         size, strides = (len(part), height, width, side, side, channels), (b, h * stride, w * stride, h, w, c)
-        # two copies, the first of whole pixels: several times faster than one in the kernel's order
         windows = part.as_strided(size, strides, part.storage_offset()).reshape(-1, side * side, channels)
-        yield slice(start, start + each), windows.transpose(1, 2).reshape(-1, channels * side * side)
+        yield slice(start, start + each), windows

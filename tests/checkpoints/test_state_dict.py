@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 import ventralstream as vs
+from ventralstream.checkpoints.state_dict import read_state_dict
+from ventralstream.models.convert import convert
 from ventralstream.published import load_convrnn, load_cornet, load_resnet
-from ventralstream.published.convert import convert
-from ventralstream.published.state_dict import read_state_dict
 
 Tensors = dict[str, Any]
 

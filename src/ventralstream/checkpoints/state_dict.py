@@ -1,4 +1,4 @@
-"""Torch state dicts of others: out of whatever they are nested in, and nothing but tensors."""
+"""State dicts, whoever saved them: out of whatever they are nested in, and nothing but tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from ventralstream.errors import VentralError, printable, reason
 from ventralstream.files import why_no_file
 
 _WRAPPINGS = ("state_dict", "model_state_dict", "model")  # under which training checkpoints keep the network's tensors
-_PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, and Lightning's usual attribute
+_PREFIXES = (
+    "module.",
+    "_orig_mod.",
+    "model.",
+)  # of DDP and averaged models, torch.compile, Lightning
+_COMPILED = "_orig_mod."  # no network of anyone has a part of this name: it may also stand within
+_BESIDE = "n_averaged"  # the count that torch.optim.swa_utils.AveragedModel keeps beside its module
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -54,8 +60,9 @@ def named_tensors(data: Any, source: str) -> dict[str, Tensor]:
     """The tensors of a state dict by the names that its network has for them.
 
     Args:
-        data: A state dict, or a training checkpoint that has it under "state_dict", "model_state_dict" or "model". A
-            prefix that all names have in common ("module.", "_orig_mod.", "model.") is taken off.
+        data: A state dict, or a training checkpoint that has it under "state_dict", "model_state_dict" or "model", at
+            any depth. Prefixes that all names have in common ("module.", "_orig_mod.", "model.") are taken off, each as
+            often as it is there, and "_orig_mod." also within names.
         source: What it is, for the message.
 
     Raises:
@@ -75,7 +82,10 @@ def named_tensors(data: Any, source: str) -> dict[str, Tensor]:
                 f"{source} holds no state dict: expected tensors by name, got a value of type"
                 f" '{type(value).__name__}' under {printable(repr(name))}"
             )
-    tensors = dict(data)
-    while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in tensors)), ""):
-        tensors = {n.removeprefix(prefix): v for n, v in tensors.items()}
-    return tensors
+    names = {n: n for n in data if n != _BESIDE}
+    while prefix := next((p for p in _PREFIXES if names and all(n.startswith(p) for n in names.values())), ""):
+        names = {n: short.removeprefix(prefix) for n, short in names.items()}
+    names = {n: short.replace(_COMPILED, "") for n, short in names.items()}
+    if len(set(names.values())) < len(names):
+        raise VentralError(f"{source} has tensors that differ only in what wraps their names; expected one of each")
+    return {short: data[n] for n, short in names.items()}
