@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import ventralstream as vs
-from ventralstream.evaluation import StepCounts, accuracy_per_step, early_exit
+from ventralstream.evaluation import StepCounts, accuracy_of_views, accuracy_per_step, early_exit, views_of
 
 
 @pytest.fixture
@@ -105,3 +105,27 @@ def test_what_was_in_evaluation_mode_stays_so(network, batches):
     before = {name: m.training for name, m in network.named_modules()}
     accuracy_per_step(network, batches)
     assert {name: m.training for name, m in network.named_modules()} == before
+
+
+def test_views_are_the_image_mirrored_and_shifted():
+    image = torch.arange(16.0 * 32).view(1, 1, 16, 32)
+    same, mirrored = views_of(image, "mirrored")
+    assert torch.equal(same, image) and torch.equal(mirrored, image.flip(3))
+    ten = views_of(image, "ten")
+    assert len(ten) == 10 and torch.equal(ten[0], image) and torch.equal(ten[1], image.flip(3))
+    down_right = ten[2]  # shifted by 1 of 16 pixels down and by 2 of 32 to the right
+    assert torch.equal(down_right[..., 1:, 2:], image[..., :-1, :-2])
+    assert torch.equal(down_right[..., 0, 2:], image[..., 1, :-2])  # reflected
+    assert torch.equal(ten[9], ten[8].flip(3)) and torch.equal(ten[8][..., :-1, :-2], image[..., 1:, 2:])
+
+
+def test_several_views_are_decided_from_their_mean_probability(network, batches):
+    found = accuracy_of_views(network, batches, "mirrored")
+    with torch.no_grad():
+        network.eval()
+        right = [
+            (network(x).output.softmax(-1) + network(x.flip(-1)).output.softmax(-1)).argmax(-1) == y for x, y in batches
+        ]
+    assert (found.views, found.images) == (2, 30)
+    assert found.accuracy == pytest.approx(torch.cat(right).double().mean().item())
+    assert 0 < found.accuracy < 1

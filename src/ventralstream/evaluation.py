@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ventralstream.arguments import misfit
@@ -16,6 +17,7 @@ from ventralstream.readout import PerStep, Readout
 from ventralstream.timing import check_driven
 
 Batches = Iterable[tuple[Tensor, Tensor]]
+VIEWS = ("mirrored", "ten")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,21 @@ class StepAccuracies:
     times_ms: tuple[float, ...]
     accuracy: tuple[float, ...]
     decision: float
+    images: int
+
+
+@dataclass(frozen=True)
+class ViewsAccuracy:
+    """What deciding from several views of each image gives (test-time augmentation).
+
+    Attributes:
+        views: Views of each image.
+        accuracy: Share of right answers, 0 to 1.
+        images: Number of images.
+    """
+
+    views: int
+    accuracy: float
     images: int
 
 
@@ -134,6 +151,50 @@ def accuracy_per_step(
         for images, labels in batches:
             counts.add(images, labels)
     return counts.result()
+
+
+def views_of(images: Tensor, kind: str) -> list[Tensor]:
+    """Views of images [B, C, H, W], the images themselves first.
+
+    Args:
+        images: The images.
+        kind: "mirrored" adds the mirror image; "ten" also shifts both by 1/16 of their size (2 px of 32) along the
+            diagonals, with the image's reflection for what comes in from outside (our choice; ten crops of larger
+            images are what others use).
+    """
+    if kind == "mirrored":
+        return [images, images.flip(-1)]
+    height, width = images.shape[-2:]
+    down, right = height // 16, width // 16
+    padded = F.pad(images, (right, right, down, down), mode="reflect")
+    corners = [(y, x) for y in (0, 2 * down) for x in (0, 2 * right)]
+    shifted = [images, *(padded[..., y : y + height, x : x + width] for y, x in corners)]
+    return [view for one in shifted for view in (one, one.flip(-1))]
+
+
+def accuracy_of_views(
+    network: Network, batches: Batches, kind: str, steps: int | None = None, readout: Readout | None = None
+) -> ViewsAccuracy:
+    """Measures the accuracy of the mean, over several views of an image, of the class probabilities decided for each.
+
+    This is not the network's accuracy, which is that of one view (`accuracy_per_step`).
+
+    Args:
+        network: The network; it runs in evaluation mode.
+        batches: As for `accuracy_per_step`.
+        kind: Which views; see `views_of`.
+        steps, readout: As for `accuracy_per_step`.
+    """
+    right = images_seen = views = 0
+    with evaluating(network), torch.no_grad():
+        for images, labels in batches:
+            _check_labels(images, labels)
+            shown = views_of(images, kind)
+            decided = [network(view, steps, readout=readout or "own").output.softmax(-1) for view in shown]
+            right += int((sum(decided[1:], decided[0]).argmax(-1) == labels).sum())
+            images_seen, views = images_seen + len(labels), len(shown)
+    _refuse_none(images_seen)
+    return ViewsAccuracy(views, right / images_seen, images_seen)
 
 
 def early_exit(network: Network, batches: Batches, threshold: float, steps: int | None = None) -> EarlyExit:

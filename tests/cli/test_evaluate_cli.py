@@ -96,6 +96,18 @@ def test_a_saved_network_on_a_folder(tmp_path, ventral, saved, answers):
     assert code == 0 and "12 images of folder" in printed and "trained until here" not in printed
 
 
+def test_several_views_are_reported_apart(tmp_path, ventral, saved, answers):
+    options = write_set(tmp_path / "set", answers, ["bear", "boat", "bread"])
+    code, printed, _ = ventral("evaluate", saved, *options, "--views", "ten", "--json")
+    found = json.loads(printed)
+    assert code == 0 and found["accuracy"][-1] == found["decision"] == 1  # of one view
+    assert found["several_views"]["views"] == 10 and found["several_views"]["images"] == 12
+    code, printed, _ = ventral("evaluate", saved, *options, "--views", "mirrored")
+    assert code == 0 and "with test-time augmentation, from 2 views of each image: " in printed
+    code, _, said = ventral("evaluate", saved, *options, "--views", "mirored")
+    assert code == 2 and "unknown set of views 'mirored'" in said and "did you mean 'mirrored'" in said
+
+
 def test_classes_are_found_by_the_names_in_the_provenance(tmp_path, ventral, saved, answers):
     names = ["boat", "bread", "bear"]
     options = write_set(tmp_path / "set", answers, names)

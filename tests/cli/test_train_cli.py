@@ -154,7 +154,10 @@ def test_two_devices_train_as_one_does(tmp_path, ventral):
         ("rgc_shallow_cifar --steps 0", "--steps is 0; expected at least 1"),
         ("rgc_shallow_cifar --epochs 0", "is 0; expected a whole number from 1"),
         ("rgc_shallow_cifar --optimizer adam", "unknown optimizer 'adam'; did you mean 'adamw'"),
-        ("rgc_shallow_cifar --optimizer adamw --momentum 0.9", "--momentum is an option of 'muon' and 'sgd', not of 'adamw'"),
+        (
+            "rgc_shallow_cifar --optimizer adamw --momentum 0.9",
+            "--momentum is an option of 'muon' and 'sgd', not of 'adamw'",
+        ),
         ("rgc_shallow_cifar --schedule cosin", "did you mean 'cosine'"),
         ("rgc_shallow_cifar --readout lst", "unknown readout 'lst'; did you mean 'last'"),
         ("rgc_shallow_cifar --precision 64", "precision"),

@@ -46,6 +46,11 @@ def evaluate(
     threshold: float | None = typer.Option(
         None, help="Also answer early: at the first step with a confidence of so much (0 to 1)."
     ),
+    views: str | None = typer.Option(
+        None,
+        help="Also decide from several views of each image (test-time augmentation): mirrored (2) or ten (mirrored and"
+        " shifted). This is reported apart; the accuracy is that of one view.",
+    ),
     data: str | None = typer.Option(
         None,
         help="Image set, with the same classes: cifar10, cifar100, folder, packed or scenes.",
@@ -71,11 +76,13 @@ def evaluate(
 
     from ventralstream.data import Loader
     from ventralstream.device import choose_device
-    from ventralstream.evaluation import accuracy_per_step, early_exit
+    from ventralstream.evaluation import VIEWS, accuracy_of_views, accuracy_per_step, early_exit
     from ventralstream.progress import stdout_console
     from ventralstream.training.folder import RECIPE, open_run
     from ventralstream.training.recipe import Place
 
+    if views is not None and views not in VIEWS:
+        raise unknown("set of views", views, VIEWS)
     _refuse_untrained(model)
     run = open_run(model) if (Path(model) / RECIPE).is_file() else None
     options.use_threads(threads)
@@ -92,12 +99,18 @@ def evaluate(
     if threshold is not None:
         early = early_exit(network, _watched("answering early", loader, len(images)), threshold, steps)
 
+    averaged = None
+    if views is not None:
+        averaged = accuracy_of_views(network, _watched("several views", loader, len(images)), views, steps, how)
+
     trained = None if run is None else network.spec.steps
     if as_json:
         result: dict[str, Any] = {"model": model, "data": images.info.name, "trained_steps": trained, "note": note}
         result |= dataclasses.asdict(found)
         if early is not None:
             result["early_exit"] = dataclasses.asdict(early)
+        if averaged is not None:
+            result["several_views"] = dataclasses.asdict(averaged)
         typer.echo(json.dumps(result, indent=1))
         return
     console = stdout_console()
@@ -110,6 +123,11 @@ def evaluate(
             f" {early.mean_step:.2f} ({early.mean_ms:.1f} ms; median step {early.median_step},"
             f" {early.median_ms:.0f} ms);"
             f" {early.confident:.1%} of the images reached it",
+            soft_wrap=True,
+        )
+    if averaged is not None:
+        console.print(
+            f"with test-time augmentation, from {averaged.views} views of each image: {averaged.accuracy:.1%}",
             soft_wrap=True,
         )
     if note:

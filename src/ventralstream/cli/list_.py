@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def list_(
     pattern: str = typer.Argument("*", help="Only names that match, e.g. 'rgc*'."),
     family: str | None = typer.Option(
-        None, help="Only of this family: convrnn, cornet, liao_poggio or feedforward.", show_default="all"
+        None, help="Only of this family: convrnn, cornet, liao_poggio, rcnn or feedforward.", show_default="all"
     ),
     published: bool = typer.Option(False, "--published", help="Only models of which weights are published."),
     recipes: bool = typer.Option(False, "--recipes", help="List the recipes for `ventral train --recipe` instead."),

@@ -21,6 +21,7 @@ FAMILIES = {
     "convrnn": "ConvRNNs (Nayebi et al. 2018, 2022)",
     "cornet": "CORnets (Kubilius, Schrimpf et al. 2019)",
     "liao_poggio": "Recurrent ResNets and fully recurrent networks (Liao and Poggio 2016)",
+    "rcnn": "Recurrent convolutional layers for small images, and their controls (after Liang & Hu 2015)",
     "feedforward": "Feedforward controls",
     "user": "Others",
 }

@@ -18,7 +18,7 @@ STRIDES = (1, 2, 2)
 def cornet_s_cifar(
     num_classes: Channels = 10, times: tuple[Count, Count, Count] = (2, 4, 2), scale: Side = 2
 ) -> NetworkSpec:
-    """CORnet-S for 32-px images (our choice of sizes: V2 on maps of 16 px, bottlenecks twice as wide; 0.6 M weights).
+    """CORnet-S for 32-px images (our choice of sizes; 0.62 M parameters): V2 has maps of 16 px.
 
     Args:
         num_classes: Classes.
