@@ -1,4 +1,4 @@
-"""Works through the runs: several `ventral train` side by side, each on one thread, and a log of each that is finished."""
+"""Works through the runs: several `ventral train` side by side, one thread each, and a log of each that is finished."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from ventralstream.readout import PerStep
 from ventralstream.training.folder import open_run
 from ventralstream.training.metrics import read_rows
 
+BY_EPOCH = ("train_loss_epoch", "train_accuracy_epoch", "val_accuracy")
 HARD_SEED = 0  # of bubbles, noise and masks: the same for all networks
 SCRIPT = Path(__file__).parents[1] / "scripts" / "results.py"
 Say = Callable[[str], None]

@@ -1,7 +1,7 @@
 """Images that are hard to recognise: seen through bubbles, in noise; and the masks that follow them.
 
-Bubbles and masks are as in the images that people named in Tang et al. 2018 (the set that `ventral brain people` reads):
-grey but for some round windows with soft edges, and pictures with an image's amplitudes and random phases.
+Bubbles are as in the images that people named in Tang et al. 2018 (the set that `ventral brain people` reads): all is
+grey but for some round windows with soft edges. Masks are pictures with an image's amplitudes and random phases.
 """
 
 from __future__ import annotations
