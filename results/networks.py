@@ -18,7 +18,7 @@ Maker = Callable[[], NetworkSpec]
 NARROW = 32
 STEPS = 8  # of the networks of cells: three at which the logits are driven
 RESNET_WIDTHS, REPEATS = (16, 32, 64), 3
-STATES_STEPS = 6
+THREE_STATES, STATES_STEPS = (16, 16, 16), 6
 CORNET_WIDTHS, CORNET_STRIDES, CORNET_TIMES = (32, 32, 32), (2, 2, 1), (2, 4, 2)
 
 
@@ -59,12 +59,12 @@ def with_feedback(channels: Sequence[int]) -> NetworkSpec:
 
 
 def states(count: int, steps: int = STATES_STEPS) -> NetworkSpec:
-    """A fully recurrent network of some states, with as many parameters as that of two."""
+    """A fully recurrent network of some states, with as many parameters as that of three."""
 
     def make(widths: Sequence[int]) -> NetworkSpec:
         return recurrent(fully_recurrent(len(widths)), widths, steps)
 
-    return make((16, 32)) if count == 2 else matched(make, count, make((16, 32)))
+    return make(THREE_STATES) if count == 3 else matched(make, count, make(THREE_STATES))
 
 
 def cornet(times: Sequence[int] = CORNET_TIMES, scale: int = 4, **options: object) -> NetworkSpec:
@@ -81,7 +81,6 @@ def cornet(times: Sequence[int] = CORNET_TIMES, scale: int = 4, **options: objec
 NETWORKS: dict[str, Maker] = {
     "rcnn": recurrent_convolutions,
     "rcnn_one_norm": lambda: recurrent_convolutions(norms="shared"),
-    "rcnn_one_step": lambda: recurrent_convolutions(steps=1, lateral=False),
     "rcnn_wide": lambda: matched(
         lambda c: recurrent_convolutions(c, steps=1, lateral=False), 3, recurrent_convolutions()
     ),

@@ -33,7 +33,6 @@ from ventralstream.training.metrics import read_rows
 
 BY_EPOCH = ("train_loss_epoch", "train_accuracy_epoch", "val_accuracy")
 HARD_SEED = 0  # of bubbles, noise and masks: the same for all networks
-SCRIPT = Path(__file__).parents[1] / "scripts" / "results.py"
 Say = Callable[[str], None]
 
 
@@ -51,6 +50,7 @@ def work(plan: Plan, folder: Path, root: str, jobs: int, say: Say = print, only:
         only: Do only runs whose names begin so.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
     wanted = [run for run in plan.runs() if run.name.startswith(only)]
     state, changed, doing, failed = threading.Lock(), threading.Condition(), set[str](), list[str]()
 
@@ -114,9 +114,7 @@ def _do(plan: Plan, run: Run, folder: Path, root: str, lock: IO[str]) -> str:
         write_text(recipe, json.dumps(plan.recipe_of(run, read_logs()).to_json()))
         command = [*ventral, str(spec), "--recipe", str(recipe), "--root", root, "--threads", "1", "--out", str(folder)]
     _call(command, folder, lock)
-    _call(
-        [sys.executable, str(SCRIPT), "log", run.name, "--folder", str(folder.parents[1]), "--root", root], folder, lock
-    )
+    write_log(plan, run.name, folder.parents[1], root)
     log = read_logs()[run.name]
     return f"{log['accuracy']['decision']:.2%} after {log['pflop']:.2g} PFLOP"
 

@@ -24,15 +24,11 @@ def main(arguments: list[str]) -> int:
     """Does what is asked; gives the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, says in (("run", "train what is missing"), ("log", "write the log of one finished run (`run` does it)")):
-        command = commands.add_parser(name, help=says)
-        command.add_argument("--folder", type=Path, default=ROOT / "runs" / "results", help="where runs are kept")
-        command.add_argument("--root", help="folder of the image set; that of VENTRALSTREAM_DATA by default")
-        if name == "run":
-            command.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
-            command.add_argument("--only", default="", help="only runs whose names begin so, e.g. rcnn/")
-        else:
-            command.add_argument("run", help="its name, e.g. rcnn/seed0")
+    command = commands.add_parser("run", help="train what is missing")
+    command.add_argument("--folder", type=Path, default=ROOT / "runs" / "results", help="where runs are kept")
+    command.add_argument("--root", help="folder of the image set; that of VENTRALSTREAM_DATA by default")
+    command.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
+    command.add_argument("--only", default="", help="only runs whose names begin so, e.g. rcnn/")
     commands.add_parser("list", help="say what there is and what is missing")
     commands.add_parser("page", help="make docs/results.md and its figures of the logs")
     given = parser.parse_args(arguments)
@@ -48,12 +44,9 @@ def main(arguments: list[str]) -> int:
 
         print(f"{write_page(plan, plans.read_logs(), ROOT / 'docs')} is written")
         return 0
-    from work import work, write_log  # type: ignore[import-not-found]
+    from work import work  # type: ignore[import-not-found]
 
     root = given.root or str(data_root(None, "cifar10"))
-    if given.command == "log":
-        print(f"{write_log(plan, given.run, given.folder, root)} is written")
-        return 0
     failed = work(plan, given.folder, root, given.jobs, lambda line: print(line, flush=True), given.only)
     return 1 if failed else 0
 
