@@ -1,0 +1,151 @@
+"""What runs.yaml says, as data; which runs there are, in which order, and what they came to (logs/)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ventralstream.errors import VentralError, unknown
+from ventralstream.training import Recipe, load_recipe
+from ventralstream.yaml_file import read_yaml
+
+FOLDER = Path(__file__).parent
+LOGS = FOLDER / "logs"
+CONDITIONS = ("clean", "occluded", "noisy", "masked")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that is trained: once for each rate of the grid, shortly, and then for each seed."""
+
+    name: str
+    label: str
+    priority: int
+    epochs: int | None = None
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two networks, seed by seed; see runs.yaml."""
+
+    better: str
+    than: str
+    within: float | None = None
+    images: str = "clean"
+    over: str | None = None
+    matched: bool = False
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a paper says, and the comparisons that it is judged by."""
+
+    name: str
+    title: str
+    paper: str
+    claim: str
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def networks(self) -> list[str]:
+        """The networks compared, each once."""
+        return list(dict.fromkeys(name for c in self.comparisons for name in (c.better, c.than)))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: for a rate of the grid, or with a seed."""
+
+    network: str
+    seed: int | None = None
+    rate: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What its folder and its log are called."""
+        return f"{self.network}/{f'rate{self.rate:g}' if self.seed is None else f'seed{self.seed}'}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is in runs.yaml."""
+
+    recipe: Recipe
+    rates: tuple[float, ...]
+    short: Mapping[str, Any]
+    hard: Mapping[str, Any]
+    networks: Mapping[str, Network]
+    claims: tuple[Claim, ...]
+
+    def runs(self) -> list[Run]:
+        """All runs in the order in which they are wanted."""
+        order: list[tuple[int, int, Run]] = []
+        for network in self.networks.values():
+            order += [(network.priority, -1, Run(network.name, rate=rate)) for rate in self.rates]
+            order += [(network.priority, seed, Run(network.name, seed)) for seed in network.seeds]
+        return [run for *_, run in sorted(order, key=lambda entry: entry[:2])]
+
+    def needs(self, run: Run) -> list[Run]:
+        """What must be known before a run: that of a seed needs the rate."""
+        return [] if run.seed is None else [Run(run.network, rate=rate) for rate in self.rates]
+
+    def recipe_of(self, run: Run, logs: Mapping[str, Any]) -> Recipe:
+        """The recipe of a run, whose needs are in `logs`."""
+        rate = run.rate or self.best_rate(run.network, logs)
+        recipe = self.recipe.replace(optimizer=self.recipe.optimizer.replace(lr=rate, other_lr=round(rate / 10, 6)))
+        if run.seed is None:
+            return recipe.replace(**self.short)
+        return recipe.replace(seed=run.seed, epochs=self.networks[run.network].epochs or recipe.epochs)
+
+    def best_rate(self, network: str, logs: Mapping[str, Any]) -> float:
+        """The rate with the best held-out accuracy after a short run; the smaller of two equal ones."""
+        by_rate = {rate: logs[Run(network, rate=rate).name]["accuracy"]["decision"] for rate in sorted(self.rates)}
+        return max(by_rate, key=lambda rate: by_rate[rate])
+
+    def hard_networks(self) -> set[str]:
+        """The networks that a comparison on hard images asks for."""
+        asked = [c for claim in self.claims for c in claim.comparisons if {c.images, c.over} - {"clean", None}]
+        return {name for c in asked for name in (c.better, c.than)}
+
+
+def load_plan(path: Path = FOLDER / "runs.yaml") -> Plan:
+    """Reads runs.yaml.
+
+    Raises:
+        VentralError: for a comparison of a network or on images that are not in it.
+    """
+    said = read_yaml(path, f"'{path}'")
+    networks = {
+        name: Network(name, **{**options, "seeds": tuple(options.get("seeds", (0, 1, 2)))})
+        for name, options in said["networks"].items()
+    }
+    claims = tuple(
+        Claim(**{**claim, "comparisons": tuple(Comparison(**c) for c in claim["comparisons"])})
+        for claim in said["claims"]
+    )
+    for claim in claims:
+        for name in claim.networks:
+            if name not in networks:
+                raise unknown("network", name, networks, f" of the claim '{claim.name}'")
+        for c in claim.comparisons:
+            for seen in (c.images, c.over or c.images):
+                if seen not in CONDITIONS:
+                    raise unknown("kind of images", seen, CONDITIONS, f" of the claim '{claim.name}'")
+    grid = said["grid"]
+    recipe = load_recipe(path.parent / said["recipe"])
+    return Plan(recipe, tuple(grid["rates"]), grid["recipe"], said["hard"], networks, claims)
+
+
+def read_logs(folder: Path = LOGS) -> dict[str, Any]:
+    """The logs of all finished runs, by the run's name."""
+    logs = {}
+    for path in sorted(folder.glob("*/*.json")):
+        try:
+            logs[path.relative_to(folder).with_suffix("").as_posix()] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise VentralError(f"the log '{path}' is damaged; remove it to have the run done again") from None
+    return logs
