@@ -54,4 +54,5 @@ def phase_scrambled(images: Tensor, generator: torch.Generator) -> Tensor:
     turn = torch.fft.rfft2(noise).angle()
     turn[..., 0, 0] = 0
     turned = torch.fft.rfft2(images) * torch.polar(torch.ones_like(turn), turn)
-    return torch.fft.irfft2(turned, s=(height, width))
+    masks: Tensor = torch.fft.irfft2(turned, s=(height, width))
+    return masks
