@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ventralstream.checkpoints import load_network as load_network
     from ventralstream.checkpoints import push_to_hub as push_to_hub
     from ventralstream.checkpoints import save_network as save_network
+    from ventralstream.data import Augment as Augment
     from ventralstream.errors import FreshReadout as FreshReadout
     from ventralstream.errors import VentralError as VentralError
     from ventralstream.features.extraction import extract as extract
@@ -65,9 +66,18 @@ if TYPE_CHECKING:
     from ventralstream.timing import first_steps as first_steps
     from ventralstream.training import SGD as SGD
     from ventralstream.training import AdamW as AdamW
+    from ventralstream.training import DecisionLoss as DecisionLoss
+    from ventralstream.training import Loss as Loss
+    from ventralstream.training import MeanLoss as MeanLoss
+    from ventralstream.training import Muon as Muon
     from ventralstream.training import Place as Place
+    from ventralstream.training import RandomDurationLoss as RandomDurationLoss
+    from ventralstream.training import RandomStepLoss as RandomStepLoss
     from ventralstream.training import Recipe as Recipe
     from ventralstream.training import Schedule as Schedule
+    from ventralstream.training import WeightedLoss as WeightedLoss
+    from ventralstream.training import list_recipes as list_recipes
+    from ventralstream.training import load_recipe as load_recipe
     from ventralstream.training.run import resume as resume
     from ventralstream.training.run import train as train
     from ventralstream.unrolled import Unrolled as Unrolled

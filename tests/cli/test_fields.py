@@ -17,6 +17,12 @@ def test_every_option_has_a_name_of_its_own_and_help(cls):
     assert {f.name for f in dataclasses.fields(cls)} <= {option.path[0] for option in options}
 
 
+def test_options_of_some_kinds_say_of_which():
+    options = {option.name: option.help for option in options_of(Recipe)}
+    assert options["nesterov"].endswith("Only of sgd.") and options["momentum"].endswith("Only of muon and sgd.")
+    assert "Only of" not in options["lr"] + options["crop"] + options["label_smoothing"]
+
+
 def test_recipe_and_place_share_no_name():
     assert not {o.name for o in options_of(Recipe)} & {o.name for o in options_of(Place)}
 
@@ -34,8 +40,9 @@ def test_options_change_single_fields():
 
 
 def test_another_kind_begins_with_its_own_defaults():
-    found = changed(Recipe(), {"optimizer": "adamw", "weight_decay": 0.1, "loss": "weighted_steps", "weights": "0.5,1"})
-    assert found.optimizer == AdamW(weight_decay=0.1) and found.loss == WeightedLoss(weights=(0.5, 1.0))
+    kinds = {"optimizer": "adamw", "loss": "weighted_steps"}
+    found = changed(Recipe(), {**kinds, "weight_decay": 0.1, "step_weights": "0.5,1"})
+    assert found.optimizer == AdamW(weight_decay=0.1) and found.loss == WeightedLoss(step_weights=(0.5, 1.0))
     assert changed(Recipe(augment=None), {"flip": "random"}).augment == Augment(flip="random")
 
 
@@ -43,9 +50,9 @@ def test_another_kind_begins_with_its_own_defaults():
     ("given", "message"),
     [
         ({"optimizer": "adamm"}, "unknown optimizer 'adamm'; did you mean 'adamw'"),
-        ({"optimizer": "adamw", "momentum": 0.5}, "--momentum is an option of 'muon' and 'sgd'"),
+        ({"optimizer": "adamw", "momentum": 0.5}, "--momentum is an option of 'muon' and 'sgd', not of 'adamw'"),
         ({"lr": -1.0}, "'lr' of 'sgd' is -1.0"),
-        ({"loss": "weighted_steps", "weights": "a,b"}, "no row of numbers"),
+        ({"loss": "weighted_steps", "step_weights": "a,b"}, "no row of numbers"),
     ],
 )
 def test_what_does_not_fit(given, message):

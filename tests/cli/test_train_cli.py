@@ -11,7 +11,7 @@ from small_network import small_network
 
 import ventralstream as vs
 from ventralstream.cli import main
-from ventralstream.training import SGD
+from ventralstream.training import SGD, load_recipe
 from ventralstream.training.folder import open_run
 from ventralstream.training.metrics import read_rows
 
@@ -78,6 +78,30 @@ def test_options_from_a_file(tmp_path, ventral):
     assert code == 0, said
     recipe = open_run(out).recipe
     assert (recipe.epochs, recipe.batch_size, recipe.subset) == (1, 8, 16)
+
+
+def test_a_recipe_by_name_and_a_run_as_a_recipe_with_single_fields_changed(tmp_path, ventral):
+    model = ("train", "timedecay_shallow_cifar", *SMALL, "--epochs", 1)
+    changes = ("--optimizer", "adamw", "--step-weights", "1,2", "--loss", "weighted_steps")
+    code, _, said = ventral(*model, "--recipe", "cifar10-liao-poggio", *changes, "--crop", 1, "--out", tmp_path / "a")
+    assert code == 0, said
+    first, named = open_run(tmp_path / "a").recipe, load_recipe("cifar10-liao-poggio")
+    assert first.augment == named.augment.replace(crop=1) and first.schedule == named.schedule
+    assert first.optimizer == vs.AdamW() and first.loss == vs.WeightedLoss(step_weights=(1.0, 2.0))
+    code, _, said = ventral(*model[:2], "--recipe", tmp_path / "a", "--seed", 1, "--out", tmp_path / "b")
+    assert code == 0, said
+    assert open_run(tmp_path / "b").recipe == first.replace(seed=1)
+    code, _, said = ventral(*model, "--recipe", "cifar11", "--out", tmp_path / "c")
+    assert code == 2 and "unknown recipe 'cifar11'; did you mean 'cifar10'" in said and said.count("\n") == 1
+
+
+def test_the_help_says_what_each_option_may_be(ventral, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, printed, _ = ventral("train", "--help")
+    assert code == 0
+    words = " ".join(printed.replace("│", " ").split())
+    for said in ("What to train", "One of: adamw, muon, sgd", "Only of random_duration", "default: (adamw 0.002, muon"):
+        assert said in words, said
 
 
 def test_a_killed_process_goes_on_exactly(tmp_path, ventral):
@@ -156,7 +180,7 @@ def test_two_devices_train_as_one_does(tmp_path, ventral):
         ("rgc_shallow_cifar --optimizer adam", "unknown optimizer 'adam'; did you mean 'adamw'"),
         (
             "rgc_shallow_cifar --optimizer adamw --momentum 0.9",
-            "--momentum is an option of 'muon' and 'sgd', not of 'adamw'",
+            "an option of 'muon' and 'sgd', not of 'adamw'",
         ),
         ("rgc_shallow_cifar --schedule cosin", "did you mean 'cosine'"),
         ("rgc_shallow_cifar --readout lst", "unknown readout 'lst'; did you mean 'last'"),

@@ -61,8 +61,8 @@ def test_the_mean_over_the_driven_steps(network, batch):
 def test_weighted_steps(network, batch):
     logits = logits_of(network, batch[0])
     late = F.cross_entropy(logits[6], batch[1]) + 3 * F.cross_entropy(logits[7], batch[1])
-    check(network, batch, WeightedLoss(weights=(1.0, 3.0)), late / 4)
-    check(network, batch, WeightedLoss(weights=(2.0, 0.0, 0.0)), F.cross_entropy(logits[5], batch[1]))
+    check(network, batch, WeightedLoss(step_weights=(1.0, 3.0)), late / 4)
+    check(network, batch, WeightedLoss(step_weights=(2.0, 0.0, 0.0)), F.cross_entropy(logits[5], batch[1]))
 
 
 def test_a_random_step_is_the_last_of_a_shorter_unroll(network, batch):
@@ -89,7 +89,7 @@ def test_a_random_duration_of_the_image(network, batch):
 @pytest.mark.parametrize(
     ("loss", "spec", "message"),
     [
-        (WeightedLoss(weights=(1.0,) * 4), {}, "weights 4 steps, but the image drives 3 of the 8 steps"),
+        (WeightedLoss(step_weights=(1.0,) * 4), {}, "weights 4 steps, but the image drives 3 of the 8 steps"),
         (RandomDurationLoss(shortest=9), {}, "shortest duration is 9 steps"),
         (RandomDurationLoss(), {"presentation": vs.Flash(on=2, before=1)}, "begins with a blank"),
         (DecisionLoss(), {"steps": 4}, "image"),
@@ -102,4 +102,4 @@ def test_losses_that_do_not_fit_are_refused(network, loss, spec, message):
 
 def test_weights_of_nothing_are_refused():
     with pytest.raises(vs.VentralError, match="at least one above 0"):
-        WeightedLoss(weights=(0.0, 0.0))
+        WeightedLoss(step_weights=(0.0, 0.0))

@@ -9,7 +9,7 @@ from ventralstream.training import SGD, AdamW, DecisionLoss, Place, Recipe, Sche
 
 
 def test_json_is_exact():
-    other = Recipe(optimizer=SGD(lr=0.3), clip=0.0, loss=WeightedLoss(weights=(0.5, 1.0)), subset=5)
+    other = Recipe(optimizer=SGD(lr=0.3), clip=0.0, loss=WeightedLoss(step_weights=(0.5, 1.0)), subset=5)
     for spec in (Recipe(), other, Place(root="x", threads=2)):
         assert from_json(spec.to_json()) == spec
     with pytest.raises(VentralError, match="unknown option 'epoch' of 'recipe'; did you mean 'epochs'"):

@@ -114,7 +114,7 @@ def one_step(recipe: Recipe, of: NetworkSpec) -> tuple[vs.Network, torch.Tensor]
 @pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize(
-    "loss", [MeanLoss(), DecisionLoss(), WeightedLoss(weights=(0.5, 0.0, 1.0))], ids=lambda x: x.tag
+    "loss", [MeanLoss(), DecisionLoss(), WeightedLoss(step_weights=(0.5, 0.0, 1.0))], ids=lambda x: x.tag
 )
 def test_chunks_are_a_naive_unroll_that_is_detached_between_them(loss: Loss, size: int, remat: bool) -> None:
     of = without_chance(norm=True).replace(steps=6)

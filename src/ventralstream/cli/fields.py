@@ -65,7 +65,7 @@ def options_of(cls: type[Spec], path: tuple[str, ...] = ()) -> list[Option]:
             choice: Any = Literal.__getitem__(tuple(kind.tag for kind in kinds))
             text = default.tag if isinstance(default, Spec) else _words(default)
             found.append(Option(field.name, here, choice, about[field.name], text, (cls.tag,), selects=True))
-        parts = _merged([option for kind in kinds for option in options_of(kind, here)])
+        parts = _merged([options_of(kind, here) for kind in kinds])
         found += parts if default is not None else (replace(part, default="") for part in parts)
     return found
 
@@ -165,8 +165,9 @@ def _kinds(hint: Any) -> list[type[Spec]]:
     return []
 
 
-def _merged(options: list[Option]) -> Iterator[Option]:
-    """Each option once: what several kinds have is one option, with all their defaults."""
+def _merged(kinds: list[list[Option]]) -> Iterator[Option]:
+    """The options of all kinds, each once: what several have is one option, with all their defaults."""
+    options = [option for kind in kinds for option in kind]
     for name in dict.fromkeys(option.name for option in options):
         same = [option for option in options if option.name == name]
         owners = tuple(owner for option in same for owner in option.owners)
@@ -174,7 +175,8 @@ def _merged(options: list[Option]) -> Iterator[Option]:
         one = len(set(defaults.values())) == 1
         text = same[0].default if one else ", ".join(f"{owner} {value}" for owner, value in defaults.items())
         first = same[0]
-        yield Option(name, first.path, first.hint, first.help, text, owners, first.selects)
+        only = f" Only of {' and '.join(owners)}." if len(owners) < len(kinds) else ""
+        yield Option(name, first.path, first.hint, first.help + only, text, owners, first.selects)
 
 
 def _annotation(option: Option, panel: Callable[[str], str]) -> Any:
@@ -184,7 +186,9 @@ def _annotation(option: Option, panel: Callable[[str], str]) -> Any:
         names = (f"--{_dashed(option.name)}/--no-{_dashed(option.name)}",)
     help_ = option.help.replace("`", "")
     if typing.get_origin(plain) is Literal:
-        help_ = f"{help_} [{'|'.join(map(str, typing.get_args(plain)))}]"
+        choices = [str(choice) for choice in typing.get_args(plain)]
+        if not all(f'"{choice}"' in help_ for choice in choices):
+            help_ += f" One of: {', '.join(choices)}."
     declared = typer.Option(
         *names, help=help_, show_default=option.default or False, rich_help_panel=panel(option.name)
     )

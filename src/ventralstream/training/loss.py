@@ -114,37 +114,38 @@ class WeightedLoss(Loss):
     """The mean of the losses of the driven steps, weighted.
 
     Attributes:
-        weights: One for each step from the first that the image drives; fewer are the last steps', e.g. (0.3, 1.0).
+        step_weights: One for each step from the first that the image drives, e.g. (0.3, 1.0); fewer are the last
+            steps'.
     """
 
-    weights: tuple[Amount, ...] = (1.0,)
+    step_weights: tuple[Amount, ...] = (1.0,)
 
     def check(self) -> None:
-        if not sum(self.weights) > 0:
-            raise VentralError(f"the weights of the steps are {self.weights}; expected at least one above 0")
+        if not sum(self.step_weights) > 0:
+            raise VentralError(f"the weights of the steps are {self.step_weights}; expected at least one above 0")
 
     def check_fits(self, spec: NetworkSpec) -> None:
         """Raises VentralError if there are more weights than driven steps."""
         super().check_fits(spec)
         driven = spec.steps - first_steps(spec)[spec.readout_area]
-        if len(self.weights) > driven:
+        if len(self.step_weights) > driven:
             raise VentralError(
-                f"the loss weights {len(self.weights)} steps, but the image drives {driven} of the {spec.steps} steps"
-                f" of '{spec.name}'"
+                f"the loss weights {len(self.step_weights)} steps, but the image drives {driven} of the {spec.steps}"
+                f" steps of '{spec.name}'"
             )
 
     def view(self, spec: NetworkSpec, rng: random.Random) -> View:
         """As the spec says, with the logits of the weighted steps."""
-        return View(spec.steps, spec.presentation, PerStep(start=spec.steps - len(self.weights)))
+        return View(spec.steps, spec.presentation, PerStep(start=spec.steps - len(self.step_weights)))
 
     def of(self, out: Output, labels: Tensor) -> Tensor:
         """The weighted mean over steps, and the mean over images."""
-        terms = [w * self.cross_entropy(out.logits[:, i], labels) for i, w in enumerate(self.weights) if w]
-        return sum(terms[1:], terms[0]) / sum(self.weights)
+        terms = [w * self.cross_entropy(out.logits[:, i], labels) for i, w in enumerate(self.step_weights) if w]
+        return sum(terms[1:], terms[0]) / sum(self.step_weights)
 
     def by_step(self, spec: NetworkSpec, view: View) -> dict[int, float]:
-        start, total = view.steps - len(self.weights), sum(self.weights)
-        return {start + i: w / total for i, w in enumerate(self.weights) if w}
+        start, total = view.steps - len(self.step_weights), sum(self.step_weights)
+        return {start + i: w / total for i, w in enumerate(self.step_weights) if w}
 
 
 @tagged("random_step")
@@ -166,7 +167,7 @@ class RandomDurationLoss(Loss):
     """Of the readout's decision, the image being on for a number of steps that is drawn for each batch.
 
     Attributes:
-        shortest: The smallest number of steps; the largest is the number of steps run.
+        shortest: The smallest number of steps that the image is on; the largest is the number of steps run.
     """
 
     shortest: Count = 1

@@ -29,9 +29,9 @@ class Recipe(Spec):
             test images must not see. None validates on the set's own validation (or test) images.
         epochs: Passes through the training images.
         batch_size: Images in a batch, over all devices.
-        optimizer: `SGD`, `AdamW` or `Muon`.
+        optimizer: What moves the weights.
         schedule: The learning rate over time.
-        loss: What is made smaller; see `ventralstream.training.loss`.
+        loss: What is made smaller: the loss of the readout's decision, or of the answers at several steps.
         augment: What is done to the training images; what is usual for the set if None.
         clip: Largest norm of the gradient (of all parameters together); 0 for no limit.
         ema_decay: What is kept in each batch of a moving average of the weights, which is then what is validated and
