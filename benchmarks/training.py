@@ -187,7 +187,7 @@ def peer_step(name: str, variant: str, args: argparse.Namespace) -> Step:
         net = Called(module, lambda x: module(x, n_times=steps))
     else:
         spec = vs.model_spec(name, input_shape=(3, 224, 224)).replace(steps=steps, presentation=vs.Constant())
-        net = vs.create_model(spec, seed=0)
+        net = vs.build(spec, seed=0)
         if variant == "compiled":
             net.compile()
     return Step(net, 224, batch, args.peer_precision, args.device)
