@@ -154,6 +154,14 @@ class Started:
             time.sleep(0.002)
         return [self.codes[pid] for pid in self.pids]
 
+    def wait_or_kill(self, grace: float) -> None:
+        """As torchrun does when one of its processes has died: the others have a while, then they are killed."""
+        until = time.monotonic() + grace
+        while not self.ended() and time.monotonic() < until:
+            time.sleep(0.01)
+        self.send(signal.SIGKILL)
+        self.wait()
+
     def send(self, signum: int, whom: int | None = None) -> None:
         """Sends a signal to the whole group, or to one of them."""
         try:
@@ -300,7 +308,7 @@ class Runs:
             # One process of several now and then: the others must end by themselves.
             one = self.case.ranks > 1 and not self.case.devices and self.rng.random() < 0.2
             started.send(signal.SIGKILL, self.rng.choice(started.pids) if one else None)
-            started.wait()
+            started.wait_or_kill(20.0)
             if any(code == 0 for code in started.codes.values()):
                 break
             epochs.append(Seen(out).step // BATCHES)
@@ -330,7 +338,8 @@ class Runs:
         if "Traceback" in said:
             raise Trouble(f"{where}: it left a traceback; see {started.log}")
         if not checkpoints(out / "checkpoints"):
-            if "interrupted before training began; begin again with the same command" not in said:
+            told = "interrupted before training began; begin again with the same command" in said
+            if not told and (out.exists() or said.strip().splitlines()[-1] != "interrupted"):
                 raise Trouble(f"{where}: it does not say that nothing began; see {started.log}")
             where = "before it began"
         else:

@@ -1,7 +1,9 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,24 @@ from PIL import Image
 
 import ventralstream as vs
 from ventralstream.data import Loader, load_set
+from ventralstream.data.augment import Augment
 from ventralstream.errors import VentralError
 from ventralstream.layers.specs import GlobalPool, Linear
 from ventralstream.models import build
-from ventralstream.training import SGD, AdamW, DecisionLoss, MeanLoss, Place, Recipe, Schedule
+from ventralstream.training import (
+    SGD,
+    AdamW,
+    DecisionLoss,
+    MeanLoss,
+    Muon,
+    Place,
+    RandomDurationLoss,
+    RandomStepLoss,
+    Recipe,
+    Schedule,
+    WeightedLoss,
+)
+from ventralstream.training.checkpoint import position_name
 from ventralstream.training.folder import open_run
 from ventralstream.training.metrics import read_rows
 from ventralstream.training.run import _load_sets, resume, train
@@ -49,6 +65,7 @@ def test_a_run_leaves_what_it_takes_to_understand_and_use_it(whole, spec, recipe
     assert run.data.classes == tuple("0123456789")
     (session,) = json.loads((whole / "run.json").read_text())["sessions"]
     assert torch.__version__.startswith(session["packages"]["torch"]) and session["command"] == sys.argv
+    assert session["threads"] == 1 and session["cores"] >= 1 and session["cpu"] and session["folder"] == str(Path.cwd())
     assert any((whole / "tensorboard").glob("events.out.tfevents.*"))
     assert not [p for p in whole.rglob("*") if p.suffix in (".ckpt", ".pt", ".pkl", ".part")]
 
@@ -139,15 +156,95 @@ def test_a_run_interrupted_again_and_again_goes_on_exactly(tmp_path, whole, spec
         {"optimizer": AdamW(), "clip": 0.0, "schedule": Schedule("cosine", warmup=1.0)},
         {"optimizer": SGD(momentum=0.0), "schedule": Schedule("step", drop_every=0.5), "remat": True},
         {"precision": "bf16", "loss": MeanLoss(label_smoothing=0.1)},
+        {"optimizer": Muon(), "ema_decay": 0.9, "loss": RandomDurationLoss(), "remat": True},
+        {"optimizer": Muon(), "ema_decay": 0.9, "loss": RandomStepLoss(), "accumulate": 2, "precision": "bf16"},
+        {"optimizer": AdamW(), "loss": WeightedLoss(weights=(0.3, 1.0)), "whiten": False, "tbptt": 2},
+        {"augment": Augment(area=0.5, crop=2, flip="alternating", cutout=4), "ema_decay": 0.99},
     ],
+    ids=lambda changes: "-".join(changes),
 )
 def test_whatever_the_recipe_a_run_goes_on_exactly(tmp_path, changes, spec, recipe, place, stop, weights):
     recipe = recipe.replace(**changes)
     train(spec, recipe, tmp_path / "whole", place=place, readout=vs.Mean())
     with pytest.raises(BaseException, match="power"):
-        train(spec, recipe, tmp_path / "run", place=place, readout=vs.Mean(), after_batch=stop(9))
+        train(
+            spec,
+            recipe,
+            tmp_path / "run",
+            place=place,
+            readout=vs.Mean(),
+            after_batch=stop(9),
+        )
     resume(tmp_path / "run")
     assert_same_weights(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+    last = f"checkpoints/{position_name(recipe.epochs, 0)}"
+    for file in ("tensors.safetensors", "state.json"):  # the optimiser, averages, sums
+        assert (tmp_path / "run" / last / file).read_bytes() == (tmp_path / "whole" / last / file).read_bytes()
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from ventralstream.files import claimed
+with claimed(Path(sys.argv[1]), str):
+    print("claimed", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_process_trains_in_a_folder(tmp_path, spec, recipe, place, stop, weights, whole):
+    out = tmp_path / "run"
+    with pytest.raises(BaseException, match="power"):
+        train(spec, recipe, out, place=place, after_batch=stop(2))
+    assert not (out / "run.lock").exists()
+    command = [sys.executable, "-c", HOLDER, str(out / "run.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"claimed\n"
+        with pytest.raises(VentralError, match=rf"^process {other.pid} on .* is training in '{out}'; let it finish"):
+            resume(out)
+        other.kill()
+    assert (out / "run.lock").exists(), "it is still there, and says nothing"
+    resume(out)
+    assert_same_weights(weights(out), weights(whole))
+
+
+def test_a_folder_that_another_process_is_beginning_is_left_alone(tmp_path, spec, recipe, place):
+    out = tmp_path / "run"
+    out.mkdir()
+    command = [sys.executable, "-c", HOLDER, str(out / "run.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"claimed\n"
+        (out / "run.json").write_text('{"sessions": []}')
+        with pytest.raises(VentralError, match=rf"^process {other.pid} on .* is training in"):
+            train(spec, recipe, out, place=place)
+        assert (out / "run.json").exists()
+        other.kill()
+    train(spec, recipe, out, place=place)
+
+
+def test_a_run_that_was_moved_goes_on(tmp_path, spec, recipe, place, stop, weights, whole, monkeypatch):
+    with pytest.raises(BaseException, match="power"):
+        train(spec, recipe, tmp_path / "run", place=place, after_batch=stop(2))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").rename(tmp_path / "elsewhere" / "moved")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    resume("moved")
+    assert_same_weights(weights(tmp_path / "elsewhere" / "moved"), weights(whole))
+
+
+def test_after_a_damaged_checkpoint_the_good_ones_are_kept(tmp_path, spec, recipe, place, stop):
+    """And what a process that was killed left half written goes."""
+    out = tmp_path / "run"
+    with pytest.raises(BaseException, match="power"):
+        train(spec, recipe, out, place=place, after_batch=stop(6))
+    folder = out / "checkpoints"
+    (folder / position_name(0, 5) / "state.json").write_text("?")
+    (folder / (position_name(0, 6) + ".part")).mkdir()
+    shutil.copytree(folder / position_name(0, 4), folder / (position_name(0, 3) + ".replaced"))
+    with pytest.raises(BaseException, match="power"):
+        resume(out, place=place.replace(checkpoint_every=3600.0), after_batch=stop(7))
+    names = {path.name for path in folder.iterdir()}
+    assert names == {position_name(*at) for at in ((0, 0), (0, 4), (1, 0))}
 
 
 def test_a_complete_run_says_so_and_changes_nothing(whole, weights):

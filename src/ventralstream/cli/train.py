@@ -82,7 +82,10 @@ def train(
         also = {"model": model, "out": out, "recipe": recipe, "steps": steps, "readout": readout}
         if fixed := sorted([name for name, value in also.items() if value is not None] + list(how)):
             left_out = ", ".join(name.upper() if name == "model" else f"--{name.replace('_', '-')}" for name in fixed)
-            raise VentralError(f"--resume carries on with the run's own recipe; leave out {left_out}")
+            raise VentralError(
+                f"--resume carries on with the run's own recipe; leave out {left_out}, or begin a new run from its"
+                f" weights: ventral train {resume} --out NEW"
+            )
         changed(Place(), where)  # refuses what does not fit
         if not _submitted(slurm, resume):
             _resume(resume, where)

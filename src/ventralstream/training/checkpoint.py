@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +66,9 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
         (part / SUMS).write_text("".join(sums), encoding="utf-8")
 
 
-def keep_newest(newest: Path, most: int) -> None:
-    """Removes the checkpoints beside `newest` but the first, and `most` up to it.
-
-    What is later than `newest` was damaged, for the run stands there now. What a run that was killed left half written,
-    or half replaced, goes too.
-    """
-    found = checkpoints(newest.parent)
-    past = found[: found.index(newest) + 1]
-    kept = {*past[:1], *past[-most:]}
-    for path in newest.parent.iterdir():
+def keep_only(kept: Collection[Path]) -> None:
+    """Removes the other checkpoints beside these, and what a process that was killed left half written or replaced."""
+    for path in next(iter(kept)).parent.iterdir():
         name = path.name.removesuffix(PART).removesuffix(REPLACED)
         if _NAME.fullmatch(name) and path not in kept:
             remove(path)

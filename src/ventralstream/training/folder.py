@@ -167,7 +167,8 @@ class RunFolder:
         except (VentralError, TypeError, KeyError):  # it has been said that the file is damaged
             sessions = []
         begins_at = position_name(start.epoch, start.batch)
-        sessions.append({"place": place.to_json(), "from_checkpoint": begins_at, **provenance()})
+        here = {"place": place.to_json(), "from_checkpoint": begins_at, "threads": torch.get_num_threads()}
+        sessions.append(here | provenance())
         _write_record(self.path, self.data, self.fingerprints, sessions)
 
     def load_network(self) -> Network:

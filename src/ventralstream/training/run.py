@@ -221,11 +221,11 @@ def _carry_on(
     recipe = run.recipe
     _check_shares(recipe, place)
     with Interruption() as stop, _quiet_lightning(), torch.random.fork_rng():
-        if others.rank == 0:
-            run.begin_session(place, start)
-        fabric = others.fabric(place, recipe.precision)
         if place.threads is not None:
             torch.set_num_threads(place.threads)
+        if others.rank == 0:
+            run.begin_session(place, start)  # before the others begin, which read it
+        fabric = others.fabric(place, recipe.precision)
         if console is None or others.rank > 0:
             console = Console(quiet=True)
         for passed_over in filter(None, (data.passed_over for data in sets)):

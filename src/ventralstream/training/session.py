@@ -20,7 +20,7 @@ from ventralstream.evaluation import StepCounts, evaluating
 from ventralstream.interrupt import Interruption
 from ventralstream.layers.sync_norm import synchronise
 from ventralstream.training.averaging import Average
-from ventralstream.training.checkpoint import keep_newest, position_name, write_checkpoint
+from ventralstream.training.checkpoint import checkpoints, keep_only, position, position_name, write_checkpoint
 from ventralstream.training.finite import Watch, check_finite
 from ventralstream.training.folder import CHECKPOINTS, TENSORBOARD, Checkpoint, RunFolder
 from ventralstream.training.memory import keep_freed_memory
@@ -118,6 +118,9 @@ class Session:
             self.metrics = Metrics(run.metrics, metric_names(network.spec), start.metrics)
             self.board = SummaryWriter(str(run.path / TENSORBOARD), purge_step=self.done + 1)
         self.saved, self.saved_at = (self.epoch, self.batch), time.monotonic()
+        # What is later than the start was damaged, or the run would stand there.
+        there = checkpoints(run.path / CHECKPOINTS)
+        self.past = [path for path in there if position(path.name) <= self.saved]
 
     @property
     def done(self) -> int:
@@ -186,7 +189,9 @@ class Session:
                 self.board.flush()  # what is before the checkpoint is not logged again
             newest = self.run.path / CHECKPOINTS / position_name(self.epoch, self.batch)
             write_checkpoint(newest, here.content())
-            keep_newest(newest, KEEP)
+            past = [*self.past, newest]
+            self.past = past[:1] + past[1:][-KEEP:]
+            keep_only(self.past)
         self.fabric.barrier()
         self.saved, self.saved_at = (self.epoch, self.batch), time.monotonic()
 
@@ -295,9 +300,11 @@ class Session:
         """Whether a checkpoint is due and whether to stop, the same for all processes."""
         if self.fabric.world_size == 1:
             return due, self.stop.wanted
-        asked = torch.tensor([due and self.fabric.is_global_zero, self.stop.wanted], dtype=torch.int64)
-        due_all, stop_all = self._sum(asked).tolist()
-        return bool(due_all), bool(stop_all)
+        asked = torch.tensor([due and self.fabric.is_global_zero, self.stop.signum or 0], dtype=torch.int64)
+        agreed: Tensor = self.fabric.all_reduce(asked.to(self.fabric.device), reduce_op="max")
+        due_all, signum = agreed.tolist()
+        self.stop.signum = signum or None  # so that all end with the same exit code
+        return bool(due_all), self.stop.wanted
 
     def _sum(self, counts: Tensor) -> Tensor:
         total: Tensor = self.fabric.all_reduce(counts.to(self.fabric.device).clone(), reduce_op="sum")
