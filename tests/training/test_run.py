@@ -158,7 +158,7 @@ def test_a_run_interrupted_again_and_again_goes_on_exactly(tmp_path, whole, spec
         {"precision": "bf16", "loss": MeanLoss(label_smoothing=0.1)},
         {"optimizer": Muon(), "ema_decay": 0.9, "loss": RandomDurationLoss(), "remat": True},
         {"optimizer": Muon(), "ema_decay": 0.9, "loss": RandomStepLoss(), "accumulate": 2, "precision": "bf16"},
-        {"optimizer": AdamW(), "loss": WeightedLoss(weights=(0.3, 1.0)), "whiten": False, "tbptt": 2},
+        {"optimizer": AdamW(), "loss": WeightedLoss(step_weights=(0.3, 1.0)), "whiten": False, "tbptt": 2},
         {"augment": Augment(area=0.5, crop=2, flip="alternating", cutout=4), "ema_decay": 0.99},
     ],
     ids=lambda changes: "-".join(changes),
