@@ -157,7 +157,7 @@ def test_the_list_says_where_weights_are_published() -> None:
     page = "https://github.com/dicarlolab/CORnet"
     told = CliRunner().invoke(app, ["list", "cornet*", "--published"])
     assert told.exit_code == 0 and page in told.output
-    rows = json.loads(CliRunner().invoke(app, ["list", "cornet*", "--json"]).output)
+    rows = json.loads(CliRunner().invoke(app, ["list", "cornet*", "--published", "--json"]).output)
     assert {row["published_weights"] for row in rows} == {page}
     (own,) = json.loads(CliRunner().invoke(app, ["list", "rgc_shallow_cifar", "--json"]).output)
     assert own["published_weights"] is None

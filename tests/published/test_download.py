@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import os
 import resource
 import shutil
 import signal
@@ -70,7 +69,7 @@ def serving(secure: ssl.SSLContext | None = None) -> Iterator[Server]:
                 self.wfile.write(content[: len(content) // 2])
                 self.wfile.flush()
                 if how == "interrupt":
-                    os.kill(os.getpid(), signal.SIGINT)
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # it waits for bytes
                 if how != "cut":
                     server.enough.wait(20)
                 self.close_connection = True
