@@ -167,7 +167,7 @@ def write_log(plan: Plan, name: str, folder: Path, root: str) -> Path:
 def _hard(plan: Plan, network: Network, root: str) -> dict[str, Any]:
     """The accuracy by step on hard images, all test images in each way."""
     masked = Masked(on=1, mask=max(1, network.spec.steps - 1))
-    said: dict[str, Any] = {}
+    said: dict[str, Any] = {"shown": dict(plan.hard)}
     for condition, presentation in (("occluded", Constant()), ("noisy", Constant()), ("masked", masked)):
         right, count = torch.zeros(0), 0
         with evaluating(network), torch.no_grad():

@@ -155,6 +155,7 @@ def test_the_page_is_that_of_the_logs(modules: Any, plan: Any) -> None:
         recipe = plan.recipe_of(run, logs) if all(need.name in logs for need in plan.needs(run)) else None
         assert recipe is not None and log["recipe"] == json.loads(json.dumps(recipe.to_json())), name
         assert log["spec"]["areas"] == modules["networks"].NETWORKS[run.network]().to_json()["areas"], name
+        assert log["hard"].get("shown", plan.hard) == plan.hard, f"measured on other images: {name}"
         assert 0 < log["pflop"] < 0.2 and 0 <= log["accuracy"]["decision"] <= 1
 
 
