@@ -2,32 +2,13 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ventralstream.cli import main
 from ventralstream.data import load_set
 from ventralstream.training.folder import open_run
-
-
-@pytest.fixture
-def ventral(monkeypatch, capsys):
-    """Runs a command line: (exit code, what it printed, what it said on stderr)."""
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["ventral", *map(str, args)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`ventral evaluate` of saved networks; of runs it is tested in test_train_cli.py."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -9,25 +8,7 @@ import torch
 from PIL import Image
 
 import ventralstream as vs
-from ventralstream.cli import main
 from ventralstream.data import Preprocessing
-
-
-@pytest.fixture
-def ventral(monkeypatch, capsys):
-    """Runs a command line: (exit code, what it printed, what it said on stderr)."""
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["ventral", *map(str, args)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import torch
 from small_network import small_network
 
 import ventralstream as vs
-from ventralstream.cli import main
 from ventralstream.training import SGD, load_recipe
 from ventralstream.training.folder import open_run
 from ventralstream.training.metrics import read_rows
@@ -18,23 +17,6 @@ from ventralstream.training.metrics import read_rows
 COMMAND = [sys.executable, "-c", "from ventralstream.cli import main; main()"]
 SMALL = ["--data", "scenes", "--size", "16", "--subset", "32", "--val-subset", "16"]
 SMALL += ["--batch-size", "16", "--threads", "1"]
-
-
-@pytest.fixture
-def ventral(monkeypatch, capsys):
-    """Runs a command line: (exit code, what it printed, what it said on stderr)."""
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["ventral", *map(str, args)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 @pytest.fixture
