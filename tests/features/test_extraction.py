@@ -204,6 +204,27 @@ def test_killed_at_any_write_it_carries_on_to_the_same_numbers(tmp_path, folder,
     assert_equal(contents(out), expected)
 
 
+def test_nothing_is_written_behind_the_back_of_a_failed_extraction(tmp_path, folder, monkeypatch):
+    """zarr writes chunks side by side; when one fails, the others go on after the error has been raised."""
+    monkeypatch.setattr(writer, "CHUNK_BYTES", 2048)
+    replace, chunks = Path.replace, []
+
+    def slow(self, target):
+        if "/c/" in str(self):
+            chunks.append(self)
+            if len(chunks) == 2:  # of the second batch, the first of whose three images can be read, the first chunk
+                raise OSError(28, "No space left on device")
+            time.sleep(0.2)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", slow)
+    with pytest.raises(VentralError, match="no space left"):
+        run(tiny(), folder, tmp_path / "f.zarr", vs.Record("v1", steps=[1, 3]))
+    left = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    time.sleep(0.5)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == left
+
+
 def test_overwriting_replaces_only_by_something_whole(tmp_path, folder, monkeypatch):
     net, old, out = tiny(), tmp_path / "old.zarr", tmp_path / "f.zarr"
     run(net, folder, old, vs.Record("v1"))

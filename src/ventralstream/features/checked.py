@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ METADATA = "zarr.json"
 class CheckedStore(LocalStore):
     """What is read is compared with its checksum, so that a missing chunk is an error, where zarr gives NaN.
 
+    zarr writes chunks side by side: when one fails, it raises at once and the others go on behind the caller's back. So
+    nothing is written after `close`, which waits until what is being written is there.
+
     Attributes:
         files: Size and checksum of the files.
         written: Those of the files that were written since this was last emptied.
@@ -31,6 +36,15 @@ class CheckedStore(LocalStore):
         self.files: Files = dict(files or {})
         self.written: Files = {}
         self.texts: dict[str, str] = {}
+        self._writes, self._changed = 0, threading.Condition()
+        self._closed = False
+
+    def close(self) -> None:
+        """Ends all writing; returns when nothing changes any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: self._writes == 0)
+        super().close()
 
     def with_read_only(self, read_only: bool = False) -> CheckedStore:
         return CheckedStore(self.root, read_only=read_only, files=self.files)
@@ -50,12 +64,30 @@ class CheckedStore(LocalStore):
         return value
 
     async def set(self, key: str, value: Buffer) -> None:
-        await super().set(key, value)
-        self._note(key, value)
+        with self._writing(key):
+            await super().set(key, value)
+            self._note(key, value)
+
+    async def delete(self, key: str) -> None:
+        with self._writing(key):
+            await super().delete(key)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         if not await self.exists(key):
             await self.set(key, value)
+
+    @contextmanager
+    def _writing(self, key: str) -> Iterator[None]:
+        with self._changed:
+            if self._closed:
+                raise VentralError(f"'{self.root / key}' is not written: the store has been closed")
+            self._writes += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._writes -= 1
+                self._changed.notify_all()
 
     def _note(self, key: str, value: Buffer) -> None:
         self.files[key] = self.written[key] = _signature(value)

@@ -104,6 +104,7 @@ class FeatureWriter:
             raise VentralError(f"'{out}' cannot be the name of a new store of features")
         self.part = self.out.with_name(self.out.name + ".part")
         self.skipped: list[dict[str, str]] = []
+        self._store = CheckedStore(self.part)
         self._arrays: dict[str, Any] = {}
         self._about = {"request": dict(request), "notes": dict(notes or {})}
         if is_there and not overwrite:
@@ -130,7 +131,8 @@ class FeatureWriter:
         self.close()
 
     def close(self) -> None:
-        """Lets others write the store."""
+        """Lets others write the store, once nothing writes there any more."""
+        self._store.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
