@@ -1,4 +1,4 @@
-"""docs/results.md and its figures, made of the logs alone: what is not in them is shown as missing."""
+"""docs/results.md and its figures, made of the logs and of what is known of the networks in the box; what is missing is shown so."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import networks_in_the_box
 from plan import Claim, Comparison, Plan, Run
 from scipy.stats import t
 
@@ -121,6 +122,7 @@ def write_page(plan: Plan, logs: Logs, docs: Path) -> Path:
     for claim in plan.claims:
         if trained(plan, logs, claim):
             draw(plan, logs, claim, docs / FIGURES / f"{claim.name}.svg")
+    networks_in_the_box.draw(docs / FIGURES)
     path = docs / "results.md"
     write_text(path, page(plan, logs))
     return path
@@ -142,7 +144,8 @@ def page(plan: Plan, logs: Logs) -> str:
         done=sum(run.name in logs for run in plan.runs()),
         runs=len(plan.runs()),
     )
-    return "\n".join([intro, *(_section(plan, logs, claim) for claim in plan.claims), _rates(plan, logs)])
+    box = networks_in_the_box.section(FIGURES.as_posix())
+    return "\n".join([intro, box, *(_section(plan, logs, claim) for claim in plan.claims), _rates(plan, logs)])
 
 
 def _section(plan: Plan, logs: Logs, claim: Claim) -> str:
