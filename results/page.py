@@ -1,4 +1,4 @@
-"""docs/results.md and its figures, made of the logs and of what is known of the networks in the box; what is missing is shown so."""
+"""docs/results.md and its figures, made of the logs and of the provenance of the networks in the box."""
 
 from __future__ import annotations
 
