@@ -234,7 +234,7 @@ class Network(Summary, nn.Module):
     def calls(
         self, steps: int | None = None, *, presentation: Presentation | None = None, readout: Readout | None = None
     ) -> dict[str, tuple[int, ...]]:
-        """The steps of the successive calls that hooks on modules see, by the modules' names; see docs/hooks.md.
+        """The steps of the successive calls that hooks on modules see, by the modules' names; see docs/how-to/hooks.md.
 
         Args:
             steps, presentation, readout: As for the network's call.

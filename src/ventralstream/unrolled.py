@@ -24,8 +24,8 @@ class Unrolled(nn.Module):
 
         torch.onnx.export(Unrolled(net.eval(), steps=16).export(images), f="net.onnx", dynamo=True)
 
-    It runs plainly, each module's call one step of the whole batch, as where hooks wait (`docs/hooks.md`): slower than
-    the network's own call, and the same to the last bit whoever watches.
+    It runs plainly, each module's call one step of the whole batch, as where hooks wait (`docs/how-to/hooks.md`):
+    slower than the network's own call, and the same to the last bit whoever watches.
 
     Args:
         network: The network; this module holds it, as `network`.

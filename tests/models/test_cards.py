@@ -13,7 +13,7 @@ CARDS = Path(__file__).parents[2] / "docs" / "models"
 def test_the_cards_in_docs_are_current(tmp_path: Path) -> None:
     for made in write_cards(tmp_path):
         assert (CARDS / made.name).read_text() == made.read_text(), f"{made.name}: run scripts/model_cards.py"
-    assert {f.stem for f in CARDS.glob("*.md")} == {"README", *vs.list_models()}
+    assert {f.stem for f in CARDS.glob("*.md")} == {"index", *vs.list_models()}
 
 
 def test_a_card_tells_what_users_look_for() -> None:

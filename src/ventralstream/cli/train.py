@@ -64,7 +64,8 @@ def train(
         str | None,
         typer.Option(
             help="Submit the run to Slurm and return, e.g. partition=main,nodes=1,tasks=2,time=60 (minutes); the tasks"
-            " share each batch. When its time is over the job saves, queues again and goes on. See docs/clusters.md.",
+            " share each batch. When its time is over the job saves, queues again and goes on."
+            " See docs/how-to/clusters.md.",
             rich_help_panel=WHERE,
         ),
     ] = None,

@@ -65,7 +65,7 @@ def transfer(
 
     E.g. `ventral transfer cornet_s:published --data cifar100 --root DIR`. The network is left as it is. Multinomial
     logistic regression is fitted to the features of the set's training images, with the best of ten C (0.0005 to 0.05)
-    on a fifth of them, and tested on its test images (docs/weights.md says what is published of this procedure).
+    on a fifth of them, and tested on its test images (docs/how-to/weights.md says what is published of this procedure).
     """
     check_files(out, figure)
     options.use_threads(threads)

@@ -28,10 +28,10 @@ FAMILIES = {
 
 
 def write_cards(folder: str | Path) -> list[Path]:
-    """Writes a card for every registered model and an index, `README.md`; gives the files."""
+    """Writes a card for every registered model and an index, `index.md`; gives the files."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"README": index()} | {name: card(name) for name in list_models()}
+    pages = {"index": index()} | {name: card(name) for name in list_models()}
     for name, text in pages.items():
         write_text(folder / f"{name}.md", text)
     return [folder / f"{name}.md" for name in pages]

@@ -46,7 +46,7 @@ def convert(source: str | Path | None, model: str, out: str | Path, num_classes:
     Args:
         source: A TensorFlow checkpoint for a ConvRNN (its prefix, or its `.index` file); a torch state dict
             (`.pth`, read without unpickling anything but tensors) or `.safetensors` for a CORnet or a ResNet. None:
-            what the authors publish, downloaded if it is not yet on this disk (docs/weights.md).
+            what the authors publish, downloaded if it is not yet on this disk (docs/how-to/weights.md).
         model: Name of the registered model.
         out: Folder to write; `config.json` (the spec, with normalisation, presentation and readout),
             `model.safetensors` and `provenance.json`.
