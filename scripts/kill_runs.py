@@ -42,7 +42,7 @@ from ventralstream.training import run as _  # noqa: F401 - imported once, for a
 from ventralstream.training.checkpoint import checkpoints, position
 from ventralstream.training.metrics import read_rows
 
-EPOCHS, BATCHES = 3, 10  # after the tenth batch a row of metrics.csv says that the validation begins
+EPOCHS, BATCHES = 2, 10  # after the tenth batch a row of metrics.csv says that the validation begins
 PATIENCE = 300.0  # seconds in which a process must have done what is waited for
 
 

@@ -50,7 +50,7 @@ def one_process(rank: int, folder: str) -> None:
 
 @pytest.mark.skipif(not distributed.is_available(), reason="this torch has no torch.distributed")
 def test_two_processes_average_their_gradients(tmp_path) -> None:
-    torch.multiprocessing.spawn(one_process, (str(tmp_path),), PROCESSES)
+    torch.multiprocessing.start_processes(one_process, (str(tmp_path),), PROCESSES, start_method="fork")
     net = network()
     loss(net, *batch()).backward()
     for rank in range(PROCESSES):

@@ -29,6 +29,11 @@ def stdout_console() -> Console:
     return Console(soft_wrap=True, markup=False, highlight=False)
 
 
+def print_plainly(console: Console, sentence: str) -> None:
+    """Prints a sentence as it is, on one line, whatever console it is: brackets are no markup, and nothing wraps."""
+    console.print(printable(sentence), markup=False, highlight=False, soft_wrap=True)
+
+
 class Progress:
     """Shows how much of a task is done, and the time left at this session's pace.
 
@@ -99,7 +104,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Prints a line, above the bar if there is one."""
-        self.console.print(printable(line), soft_wrap=True, markup=False, highlight=False)
+        print_plainly(self.console, line)
 
 
 def clock(seconds: float) -> str:

@@ -1,12 +1,10 @@
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
-import torch
 from small_network import small_network
 
 import ventralstream as vs
@@ -86,26 +84,6 @@ def test_the_help_says_what_each_option_may_be(ventral, monkeypatch):
         assert said in words, said
 
 
-def test_a_killed_process_goes_on_exactly(tmp_path, ventral):
-    """SIGKILL of a process that writes checkpoints all the time; batch statistics and dropout go on as well."""
-    (tmp_path / "config.json").write_text(small_network().to_text())
-    new = ["train", str(tmp_path / "config.json"), *SMALL, "--epochs", "2", "--batch-size", "4"]
-    assert ventral(*new, "--out", tmp_path / "whole")[0] == 0
-    out = tmp_path / "run"
-    process = subprocess.Popen([*COMMAND, *new, "--checkpoint-every", "0", "--out", str(out)])
-    until = time.monotonic() + 120
-    while not (out / "checkpoints").exists() or open_run(out).position < (0, 3):
-        assert process.poll() is None and time.monotonic() < until
-        time.sleep(0.001)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL and not open_run(out).complete
-    code, printed, _ = ventral("train", "--resume", out)
-    assert code == 0 and "is complete: 2 epochs" in printed
-    whole, resumed = (vs.load_network(folder).state_dict() for folder in (tmp_path / "whole", out))
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert (out / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
-
-
 def test_a_terminated_process_saves_and_says_how_to_go_on(tmp_path, ventral):
     (tmp_path / "config.json").write_text(small_network().to_text())
     new = ["train", str(tmp_path / "config.json"), *SMALL, "--epochs", "100", "--batch-size", "4"]
@@ -132,22 +110,6 @@ def test_the_folder_of_data_is_the_environments(tmp_path, monkeypatch, ventral):
     monkeypatch.setenv("VENTRALSTREAM_DATA", str(tmp_path / "nowhere"))
     code, _, said = ventral("train", "rgc_shallow_cifar", "--data", "cifar10", "--out", tmp_path / "run")
     assert code == 2 and str(tmp_path / "nowhere") in said and said.count("\n") == 1
-
-
-def test_two_devices_train_as_one_does(tmp_path, ventral):
-    new = ["train", "timedecay_shallow_cifar", *SMALL, "--epochs", "1", "--batch-size", "8", "--steps", "7"]
-    assert ventral(*new, "--out", tmp_path / "one")[0] == 0
-    script = tmp_path / "ventral.py"  # Lightning starts the second process with the same command line
-    script.write_text("from ventralstream.cli import main; main()")
-    more = ["--device", "cpu", "--devices", "2", "--out", str(tmp_path / "two")]
-    done = subprocess.run([sys.executable, script, *new, *more], capture_output=True, text=True, check=True)
-    assert done.stdout.count("is complete: 1 epoch.") == 1
-    one, two = (vs.load_network(tmp_path / name).state_dict() for name in ("one", "two"))
-    for name in one:
-        torch.testing.assert_close(one[name], two[name])
-    rows = [read_rows(tmp_path / name / "metrics.csv")[-1] for name in ("one", "two")]
-    assert rows[0]["val_accuracy"] == rows[1]["val_accuracy"]
-    assert float(rows[0]["train_loss_epoch"]) == pytest.approx(float(rows[1]["train_loss_epoch"]))
 
 
 @pytest.mark.parametrize(

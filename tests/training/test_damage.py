@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rich.console import Console
 import ventralstream as vs
 from ventralstream.errors import VentralError
 from ventralstream.training import Place, Recipe
+from ventralstream.training.checkpoint import read_checkpoint, write_checkpoint
 from ventralstream.training.folder import open_run
 from ventralstream.training.run import resume, train
 
@@ -168,6 +170,39 @@ def test_the_newest_whole_checkpoint_is_used_and_named(cut, runs, name, damage):
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "a bit at two thirds"])
+def without_last(tensors):
+    return dict(list(tensors.items())[:-1])
+
+
+def of_other_parameters(state):
+    state["state"][0] = {"momentum_buffer": torch.zeros(2, 5)}
+    return state
+
+
+FOREIGN = {
+    "seen": (lambda counted: counted[0], r"of the shape \[3\]; expected \[processes, 3\]"),
+    "network": (without_last, "its weights are not those of its network: .* Missing key"),
+    "metrics": (lambda rows: "step,loss\n1,0.5\n", "other columns"),
+    "optimizer": (of_other_parameters, r"'momentum_buffer' is of another shape: \[2, 5\]"),
+    "flops": (None, "unexpected keyword argument 'flops_'"),
+}
+
+
+@pytest.mark.parametrize("part", FOREIGN)
+def test_a_whole_checkpoint_that_another_version_wrote_is_not_used(cut, runs, part):
+    change, message = FOREIGN[part]
+
+    def foreign(name):
+        content = read_checkpoint(cut / name)
+        changed = {"flops_": content["flops"]} if change is None else {part: change(content[part])}
+        write_checkpoint(cut / name, content | changed)
+
+    foreign(NEWEST)
+    said = go_on(cut)
+    assert_whole(cut, runs)
+    assert said.count("\n") == 0 and re.search(f"'{cut / NEWEST}' cannot be used: .*{message}", said)
+
+
 def test_with_both_damaged_it_begins_with_its_first_weights(cut, runs, damage):
     for checkpoint in (NEWEST, BEFORE):
         DAMAGES[damage](cut / checkpoint / "tensors.safetensors")

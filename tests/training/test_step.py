@@ -78,7 +78,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str,
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(one_process, (str(folder), port), PROCESSES)
+    # forked: a new interpreter takes longer to import torch than all of this takes
+    torch.multiprocessing.start_processes(one_process, (str(folder), port), PROCESSES, start_method="fork")
     return [torch.load(folder / f"{rank}.pt") for rank in range(PROCESSES)]
 
 

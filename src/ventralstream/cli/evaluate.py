@@ -14,7 +14,7 @@ import typer
 from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
 from ventralstream.cli.opened import open_told
-from ventralstream.errors import VentralError, printable, unknown
+from ventralstream.errors import VentralError, unknown
 from ventralstream.jsonable import make, spec_class, tags
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def evaluate(
     from ventralstream.data import Loader
     from ventralstream.device import choose_device
     from ventralstream.evaluation import VIEWS, accuracy_of_views, accuracy_per_step, early_exit
-    from ventralstream.progress import stdout_console
+    from ventralstream.progress import print_plainly, stdout_console
     from ventralstream.training.folder import RECIPE, open_run
     from ventralstream.training.recipe import Place
 
@@ -131,7 +131,7 @@ def evaluate(
             soft_wrap=True,
         )
     if note:
-        console.print(printable(note), soft_wrap=True, markup=False)
+        print_plainly(console, note)
 
 
 def _watched(what: str, batches: Iterable[tuple[Tensor, Tensor]], images: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -36,7 +36,7 @@ from ventralstream.data.workers import Workers
 from ventralstream.errors import Interrupted, VentralError, about_file, printable
 from ventralstream.files import replacing, write_text
 from ventralstream.interrupt import Interruption
-from ventralstream.progress import Progress, stderr_console
+from ventralstream.progress import Progress, print_plainly, stderr_console
 
 Read = Tensor | tuple[str, str]  # an image's pixels; or its id, and why it cannot be read
 
@@ -90,7 +90,7 @@ def pack_folder(
     console = stderr_console() if console is None else console
     splits = _list(folder)
     for passed_over in filter(None, (found.passed_over for found in splits.values())):
-        console.print(printable(passed_over), markup=False, highlight=False, soft_wrap=True)
+        print_plainly(console, passed_over)
     prints = {split: fingerprint(found.folder, found.ids) for split, found in splits.items()}
     classes = next(iter(splits.values())).classes
     header = Header(size, resize, classes, prints.get("train"), prints.get("val"))

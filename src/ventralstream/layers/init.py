@@ -15,28 +15,41 @@ _FACTORIES = ("empty", "zeros", "ones", "full", "rand", "randn")
 _TRUNCATED_STD = 0.87962566103423978  # standard deviation of a unit normal cut at two standard deviations
 
 
-class Allocating(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Within it, what modules allocate is counted, and refused before it exceeds `ventralstream.budget.PARAMETERS`."""
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A mode in which nothing is compiled: torch need not load its compiler (over a second) to keep it out."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+class Allocating(_Mode):  # type: ignore[no-untyped-call]
+    """Within it, what modules allocate is counted, and refused before it exceeds `ventralstream.budget.PARAMETERS`."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.numbers = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func._overloadpacket.__name__ in _FACTORIES:
             check_parameters(args[0], self.numbers)
             self.numbers += math.prod(args[0])
+        elif func._schema.name.endswith("_") and args[0].is_meta:
+            return args[0]  # which has no numbers that could change
         return func(*args, **(kwargs or {}))
 
 
-class Drawing(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Drawing(_Mode):  # type: ignore[no-untyped-call]
     """Within it, this thread's random numbers come from a seed and not from the global random state.
 
     They are those that `torch.manual_seed(seed)` would give, whatever draws them (torch's modules, a user's cell).
     """
 
     def __init__(self, seed: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.seed = seed
         self.generators: dict[torch.device, torch.Generator] = {}
 

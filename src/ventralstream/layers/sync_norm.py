@@ -6,7 +6,8 @@ gathering of each process's mean, variance and count in the forward pass, one su
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,11 @@ _OVER = (0, 2, 3)  # of [B, C, H, W]
 class SyncNorm(nn.BatchNorm2d):
     """A BatchNorm2d that takes its statistics, in training mode, over the batches of all processes."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Not part of a compiled graph, as processes meet in it. Said here, for torch loads its compiler to hear it.
+        self.normalise: Callable[..., tuple[Tensor, ...]] = torch.compiler.disable(_Normalise.apply)  # type: ignore[no-untyped-call]
+
     @classmethod
     def of(cls, norm: nn.BatchNorm2d) -> SyncNorm:
         """One with the parameters and buffers of `norm`."""
@@ -31,7 +37,7 @@ class SyncNorm(nn.BatchNorm2d):
         """Normalises [B, C, H, W]."""
         if not self.training:
             return super().forward(input)
-        output, mean, var, count = _synchronised(input, self.weight, self.bias, self.eps)
+        output, mean, var, count = self.normalise(input, self.weight, self.bias, self.eps)
         if self.running_mean is not None and self.running_var is not None:
             assert self.num_batches_tracked is not None
             self.num_batches_tracked.add_(1)
@@ -39,7 +45,7 @@ class SyncNorm(nn.BatchNorm2d):
             unbiased = var * (count / (count - 1))
             self.running_mean.add_(rate * (mean.to(self.running_mean.dtype) - self.running_mean))
             self.running_var.add_(rate * (unbiased.to(self.running_var.dtype) - self.running_var))
-        return cast(Tensor, output)
+        return output
 
 
 def synchronise(network: nn.Module) -> None:
@@ -88,9 +94,3 @@ class _Normalise(torch.autograd.Function):
         to_x = (g - level[wide] - centred * slope[wide]) * factor[wide]
         learns = weight is not None
         return to_x.to(x.dtype), of_weight if learns else None, of_bias if learns else None, None
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _synchronised(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, ...]:
-    """(normalised x, mean, variance, count) over all processes; not part of a compiled graph, as processes meet."""
-    return cast(tuple[Tensor, ...], _Normalise.apply(x, weight, bias, eps))

@@ -27,7 +27,7 @@ from torch import Tensor
 from ventralstream.checkpoints import load_network, save_network
 from ventralstream.checkpoints.disk import SPEC_FILE, SUMS_FILE, TENSOR_FILE
 from ventralstream.data import Fingerprint, SetInfo
-from ventralstream.errors import VentralError, reason
+from ventralstream.errors import VentralError, reason, shortened
 from ventralstream.files import PART, claimed, remove, write_text
 from ventralstream.jsonable import from_json
 from ventralstream.network import Network
@@ -39,6 +39,7 @@ from ventralstream.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from ventralstream.training.fitting import check_fits
 from ventralstream.training.provenance import provenance
 from ventralstream.training.recipe import Place, Recipe
 
@@ -109,17 +110,22 @@ class Checkpoint:
     def _built(self, tensors: dict[str, Tensor]) -> Network:
         with torch.random.fork_rng(devices=[]):
             network = Network(self.spec)
-        network.load_state_dict(tensors)
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            told = shortened(" ".join(str(error).split()), 200)
+            raise VentralError(f"its weights are not those of its network: {told}") from None
         return network
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Reads one from its folder; VentralError if it is damaged."""
+        """Reads one from its folder; VentralError if it is damaged, or its parts do not fit each other."""
         content = read_checkpoint(path)
         try:
             values = content | {name: from_json(content[name]) for name in ("recipe", "data", "fingerprints", "place")}
             found = cls(**values | {"spec": spec_from_json(content["spec"])})
-        except (KeyError, TypeError, VentralError) as error:  # whole, but written by another version
+            check_fits(found)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:  # whole, but written by another version
             raise VentralError(f"the checkpoint '{path}' cannot be used: {reason(error)}") from None
         if (found.epoch, found.batch) != position(path.name):
             raise VentralError(f"the checkpoint '{path}' bears another one's name")

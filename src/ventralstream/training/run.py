@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from ventralstream.interrupt import Interruption
 from ventralstream.models import build, list_models, model_spec, open_model
 from ventralstream.models.classes import fresh_readout
 from ventralstream.network import Network
-from ventralstream.progress import stderr_console
+from ventralstream.progress import print_plainly, stderr_console
 from ventralstream.readout import Readout
 from ventralstream.spec import NetworkSpec, spec_from_json
 from ventralstream.timing import first_steps
@@ -159,7 +160,7 @@ def resume(
             return _follow(path, others, console, after_batch)
         check_is_run(path)
         with alone(path):
-            run, start = recover(path, (console or stderr_console()).print, repair=True)
+            run, start = recover(path, partial(print_plainly, console or stderr_console()), repair=True)
             asked = place.devices if place is not None else 1
             place = others.placed((place or run.place).replace(**changes), changes.get("devices", asked))
             place = _noted(place, run.recipe)
@@ -229,7 +230,7 @@ def _carry_on(
         if console is None or others.rank > 0:
             console = Console(quiet=True)
         for passed_over in filter(None, (data.passed_over for data in sets)):
-            console.print(passed_over, markup=False, highlight=False, soft_wrap=True)
+            print_plainly(console, passed_over)
         batches = len(sets[0]) // recipe.batch_size
         screen = Screen(recipe.epochs, batches, start.epoch * batches + start.batch, console)
         session = Session(run, start, fabric, sets, place, screen, stop, after_batch)

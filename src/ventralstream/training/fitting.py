@@ -1,0 +1,32 @@
+"""Whether a checkpoint's parts fit each other: one that another version wrote may be whole and of no use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from ventralstream.errors import VentralError
+from ventralstream.training.task import metric_names
+
+if TYPE_CHECKING:
+    from ventralstream.training.folder import Checkpoint
+
+
+def check_fits(start: Checkpoint) -> None:
+    """Raises VentralError if training could not go on from a checkpoint, which was read without a fault."""
+    network = start.build()
+    start.learnt()
+    if start.seen.dim() != 2 or start.seen.shape[1] != 3:
+        raise VentralError(f"what it has counted is of the shape {list(start.seen.shape)}; expected [processes, 3]")
+    if start.metrics and start.metrics.splitlines()[0] != ",".join(("step", *metric_names(start.spec))):
+        raise VentralError("its metrics have other columns")
+    if start.optimizer is None:
+        return
+    optimizer = start.recipe.optimizer.build(network.parameters())
+    optimizer.load_state_dict(start.optimizer)
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
+                shapes = f"{list(value.shape)} for a parameter of {list(parameter.shape)}"
+                raise VentralError(f"the optimiser's '{name}' is of another shape: {shapes}")
