@@ -81,6 +81,26 @@ def cost(spec: NetworkSpec, steps: int | None = None, presentation: Presentation
 
 
 @cache
+def decision_flops(
+    spec: NetworkSpec, steps: int | None = None, presentation: Presentation | None = None
+) -> tuple[int, int]:
+    """FLOPs of one image's decision at the last step, planned and naive: those of `cost`, and nothing else is counted.
+
+    Args:
+        spec: The network.
+        steps: Steps; the spec's by default.
+        presentation: The spec's by default.
+    """
+    with torch.device("meta"):
+        network = Network(spec).eval()
+    stop = network.count_steps(steps, presentation)
+    wanted = frozenset({(spec.readout_area, stop - 1)})
+    shown = presentation or spec.presentation
+    planned, naive = (Request(0, stop, shown, wanted, naive=naive) for naive in (False, True))
+    return _flops(network, planned, 1), _flops(network, naive, 1)
+
+
+@cache
 def training_flops(
     spec: NetworkSpec,
     steps: int | None = None,

@@ -15,6 +15,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "cli": ("typer", "rich", "yaml"),
     "train": ("torchvision", "lightning", "tensorboard", "PIL", "sklearn", "rich", "yaml"),
     "extract": ("zarr", "xarray", "torchvision", "PIL", "rich"),
+    "explore": (
+        *("starlette", "uvicorn", "sklearn", "torchvision", "PIL"),
+        *("typer", "rich", "yaml"),
+    ),
     "brain": (
         *("xarray", "scipy", "pandas", "h5netcdf", "h5py", "rsatoolbox", "sklearn", "matplotlib", "pooch"),
         *("zarr", "torchvision", "PIL", "rich"),
@@ -32,6 +36,7 @@ class MissingExtra(VentralError, ImportError):
 ROOMS = {
     "ventralstream.brain": "brain",
     "ventralstream.cli": "cli",
+    "ventralstream.explore": "explore",
     "ventralstream.features": "extract",
     "ventralstream.probes": "brain",
     "ventralstream.training": "train",

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ventralstream.cli import brain, convert, data, demo, evaluate, extract, list_, show, train, transfer
+from ventralstream.cli import brain, convert, data, demo, evaluate, explore, extract, list_, show, train, transfer
 from ventralstream.errors import Interrupted, VentralError
 from ventralstream.version import __version__
 
@@ -44,6 +44,7 @@ for command, name in (
     (demo.demo, "demo"),
     (list_.list_, "list"),
     (show.show, "show"),
+    (explore.explore, "explore"),
     (train.train, "train"),
     (evaluate.evaluate, "evaluate"),
     (extract.extract, "extract"),

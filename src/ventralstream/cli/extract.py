@@ -9,11 +9,11 @@ import typer
 
 from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
+from ventralstream.cli.shown import HELP, presentation_of
 from ventralstream.errors import VentralError, printable, unknown
 
 if TYPE_CHECKING:
     from ventralstream.network import Network
-    from ventralstream.presentation import Presentation
 
 
 def extract(
@@ -33,8 +33,7 @@ def extract(
     of: str = typer.Option("output", help="Record each area's output, or the state of its cell."),
     presentation: str | None = typer.Option(
         None,
-        help="'constant', 'neural' (26 steps, the image for 10 of them), or 'flash:12' (the image for 12 steps, then a"
-        " blank).",
+        help=f"{HELP}.",
         show_default="the model's",
     ),
     batch_size: options.BatchSize = 16,
@@ -57,7 +56,7 @@ def extract(
 
     Open the result with xarray: `xarray.open_zarr("features.zarr", group="conv5").activations`.
     """
-    shown = None if presentation is None else _presentation(presentation)
+    shown = None if presentation is None else presentation_of(presentation)
     kept = None if record_steps is None else steps_of(record_steps)
 
     from ventralstream.device import choose_device
@@ -119,20 +118,6 @@ def _reductions(areas: str, reduce: str) -> dict[Any, list[str]]:
     for name in names:
         hows.setdefault(by_area.get(name, "none"), []).append(name)
     return hows
-
-
-def _presentation(text: str) -> Presentation:
-    from ventralstream.presentation import Constant, Flash, Neural
-
-    named = {"constant": Constant, "neural": Neural}
-    name, _, on = text.partition(":")
-    if name not in (*named, "flash"):
-        raise unknown("presentation", name, (*named, "flash"))
-    if text in named:
-        return named[text]()
-    if name == "flash" and on.isascii() and on.isdigit():
-        return Flash(int(on))
-    raise VentralError(f"the presentation is '{text}'; expected 'constant', 'neural', or e.g. 'flash:12'")
 
 
 def steps_of(text: str) -> tuple[int, ...]:

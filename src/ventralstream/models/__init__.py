@@ -3,6 +3,7 @@
 from ventralstream.models import (  # they register their models
     convrnn,
     convrnn_cifar,
+    convrnn_digits,
     cornet,
     cornet_cifar,
     feedforward,
@@ -23,6 +24,7 @@ __all__ = [
     "build",
     "convrnn",
     "convrnn_cifar",
+    "convrnn_digits",
     "cornet",
     "cornet_cifar",
     "count_parameters",

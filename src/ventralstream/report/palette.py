@@ -4,6 +4,12 @@ Those of data are Okabe and Ito's, which people who are colour-blind can tell ap
 every use of them is doubled by a shape, a dash or a place.
 """
 
+
+def _ramp(name: str, *colours: str) -> dict[str, str]:
+    """The colours of a ramp of maps: `q` from quiet to active, `d` from less through equal to more."""
+    return {f"{name}{i}": colour for i, colour in enumerate(colours)}
+
+
 LIGHT = {
     "page": "#fbfbfa",
     "card": "#ffffff",
@@ -16,6 +22,8 @@ LIGHT = {
     "s3": "#6b7178",
     "right": "#00795a",
     "wrong": "#c34a00",
+    **_ramp("q", "#ffffff", "#d3e6f3", "#7db3d8", "#0072b2", "#012f4d"),
+    **_ramp("d", "#7a3d00", "#e0a04e", "#ffffff", "#6aabd6", "#014a75"),
 }
 DARK = {
     "page": "#16181b",
@@ -29,6 +37,8 @@ DARK = {
     "s3": "#a0a6ad",
     "right": "#2fbf95",
     "wrong": "#f08244",
+    **_ramp("q", "#1d2024", "#183a52", "#256f9f", "#56b4e9", "#eaf6ff"),
+    **_ramp("d", "#ffd9a0", "#c07a12", "#1d2024", "#2f86bd", "#c9e9ff"),
 }
 
 

@@ -1,0 +1,115 @@
+"""`ventral explore`: what a network does with images in time, as a page to be looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ventralstream.cli import options
+from ventralstream.cli.config import CONFIG
+from ventralstream.cli.shown import MASKED_HELP, presentation_of
+from ventralstream.errors import VentralError, printable
+
+if TYPE_CHECKING:
+    from ventralstream.explore.examples import Pictures
+    from ventralstream.explore.trace import Trace
+    from ventralstream.models.create import Opened
+    from ventralstream.presentation import Presentation
+
+DEFAULT = "rcnn_cifar:cifar10"
+
+
+def explore(
+    model: Annotated[
+        str,
+        typer.Argument(help=f"{options.NETWORK_HELP}.", show_default=f"{DEFAULT}, which comes with the package"),
+    ] = "",
+    more: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Image files, or a folder of them: --images a.png b.png.", show_default="examples in the box"
+        ),
+    ] = None,
+    presentation: Annotated[str | None, typer.Option(help=f"{MASKED_HELP}.", show_default="the network's")] = None,
+    steps: options.Steps = None,
+    versus: Annotated[
+        str | None,
+        typer.Option(
+            help="A second network beside it; or itself with something cut: cut:recurrence, cut:feedback, or a"
+            " connection, as cut:conv5-conv3."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The page to write, e.g. page.html.")] = None,
+    title: Annotated[
+        str | None, typer.Option(help="What stands at the top of the page.", show_default="the network's name")
+    ] = None,
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
+    config: Path | None = CONFIG,
+) -> None:
+    """Look at a network in time: its areas, feature maps and answers, step by step, in a browser.
+
+    With --out it writes one page that needs nothing else: `ventral explore --out page.html` shows a network that comes
+    with the package, `ventral explore cornet_s:published --images *.png --versus cut:recurrence --out page.html` yours.
+    """
+    options.use_threads(threads)
+    if model and (images is not None or more) and _is_image(model):
+        model, more = "", [Path(model), *(more or [])]
+    if more and images is None:
+        raise VentralError(f"'{printable(more[0])}' is one name too many; images are named after --images")
+    given = [*(images or []), *(more or [])]
+    shown = None if presentation is None else presentation_of(presentation, masks=True)
+    if out is None:
+        raise VentralError("say where to write the page: --out page.html")
+    if not out.resolve().parent.is_dir():
+        raise VentralError(f"the folder of the page '{printable(out)}' does not exist")
+
+    from ventralstream.cli.opened import open_told
+    from ventralstream.explore.exhibit import beside, image_files
+    from ventralstream.explore.page import page
+    from ventralstream.explore.trace import MOST_BYTES
+    from ventralstream.files import write_text
+
+    paths = image_files(given)
+    opened, _ = open_told(model or DEFAULT, seed)
+    networks, tags = [opened], [opened.name]
+    if versus is not None:
+        other, named = beside(opened, versus, seed)
+        networks, tags = [opened, other], list(named)
+    traces = []
+    for network in networks:
+        pictures = _pictures(network, paths)
+        traces.append(_traced(network, pictures, steps, shown, MOST_BYTES // len(networks)))
+    text = page(traces, tags, title=title or "")
+    write_text(out, text)
+    typer.echo(
+        printable(f"{out}: {opened.name}, {len(traces[0].header['images']['names'])} images ({pictures.source}),")
+    )
+    typer.echo(f"  {traces[0].header['steps']} steps; {len(text.encode()) / 1e6:.1f} MB. Open it in a browser.")
+
+
+def _is_image(name: str) -> bool:
+    from ventralstream.explore.exhibit import is_image_name
+
+    return is_image_name(name)
+
+
+def _pictures(opened: Opened, paths: list[Path]) -> Pictures:
+    from ventralstream.explore.examples import examples
+    from ventralstream.explore.exhibit import pictures_of
+
+    spec = opened.network.spec
+    return pictures_of(spec, paths) if paths else examples(spec, opened.class_names)
+
+
+def _traced(
+    opened: Opened, pictures: Pictures, steps: int | None, shown: Presentation | None, most_bytes: int
+) -> Trace:
+    from ventralstream.explore.exhibit import traced
+    from ventralstream.progress import Progress
+
+    with Progress("tracing", len(pictures.names), "images") as progress:
+        return traced(opened, pictures, steps, shown, most_bytes, lambda done: progress.update(done, opened.name))
