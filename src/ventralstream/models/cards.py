@@ -26,6 +26,16 @@ FAMILIES = {
     "user": "Others",
 }
 
+_ABOUT = """The networks of the papers, their controls, and small ones that are trained in minutes. In the drawings,
+areas that recur are blue; skips go above, feedback below. `ventral list` prints the same list, `ventral show MODEL`
+what is computed at each step. This page is made from the registry by `python scripts/model_cards.py`."""
+_ALL = """```{toctree}
+:hidden:
+:glob:
+
+*
+```"""
+
 
 def write_cards(folder: str | Path) -> list[Path]:
     """Writes a card for every registered model and an index, `index.md`; gives the files."""
@@ -39,22 +49,22 @@ def write_cards(folder: str | Path) -> list[Path]:
 
 def index() -> str:
     """The list of all models."""
-    made = "Made from the registry by `python scripts/model_cards.py`; `ventral list` prints the same."
-    lines = ["# Models", "", made]
+    lines = ["# Models", "", _ABOUT]
     for family, title in FAMILIES.items():
         names = list_models(family=family)  # type: ignore[arg-type]
         if not names:
             continue
-        lines += ["", f"## {title}", "", "| model | parameters | steps | first logits | top-1 | |", "| --- " * 6 + "|"]
+        head = "| model | parameters | steps | first logits | top-1 | | |"
+        lines += ["", f"## {title}", "", head, "| --- " * 7 + "|"]
         for name in names:
             spec, published = model_spec(name), model_entry(name).published
             first = first_steps(spec)[spec.readout_area]
             top1 = f"{published.top1:g} %" if published and published.top1 is not None else ""
             lines.append(
                 f"| [{name}]({name}.md) | {count_parameters(spec) / 1e6:.2f} M | {spec.steps} | step {first} | {top1} |"
-                f" {model_entry(name).summary} |"
+                f" {model_entry(name).summary} | {_drawing(name)} |"
             )
-    lines += ["", "Top-1 is on ImageNet, as the authors of the published weights give it."]
+    lines += ["", "Top-1 is on ImageNet, as the authors of the published weights give it.", "", _ALL]
     return "\n".join(lines) + "\n"
 
 
@@ -65,6 +75,8 @@ def card(name: str) -> str:
         f"# {name}",
         "",
         entry.summary,
+        "",
+        _drawing(name),
         "",
         "| | |",
         "| --- | --- |",
@@ -89,8 +101,12 @@ def card(name: str) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "Outputs are channels x height x width at the nominal input size; any other size works"]
     lines[-1] += ", but for LSTM peepholes." if '"peepholes": true' in spec.to_text() else "."
-    lines += ["", "    import ventralstream as vs", f'    net = vs.create_model("{name}")', ""]
+    lines += ["", "```", "import ventralstream as vs", "", f'net = vs.create_model("{name}")', "```", ""]
     return "\n".join(lines)
+
+
+def _drawing(name: str) -> str:
+    return f"![The graph of {name}](../images/models/{name}.svg)"
 
 
 def _published(published: Published | None) -> list[str]:

@@ -47,8 +47,9 @@ class Decoder:
 def fit_decoder(features: ArrayLike, labels: ArrayLike, *, l2: float, penalise_bias: bool = False) -> Decoder:
     """Fits multinomial logistic regression on standardised features, to its exact optimum (L-BFGS).
 
-    Minimises mean cross-entropy + l2 / 2 * |W|^2. Where there are more features than images the problem is solved in
-    the span of the images, which holds the optimum: the result is the same, the work is not.
+    Minimises mean cross-entropy + `l2 / 2` times the sum of the squared weights. Where there are more features than
+    images the problem is solved in the span of the images, which holds the optimum: the result is the same, the work
+    is not.
 
     Args:
         features: [image, feature], without NaN.

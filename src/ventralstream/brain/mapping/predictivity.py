@@ -36,6 +36,7 @@ from ventralstream.errors import VentralError, unknown
 
 OverTime = Literal["per_bin", "shared"]
 MAPPINGS: dict[str, Mapping] = {"pls": PLS(), "ridge": Ridge(), "ridge_cv": RidgeCV()}
+"""The linear maps that `predictivity` takes by name, with their default options."""
 
 
 def predictivity(

@@ -95,6 +95,7 @@ CORRECTIONS = {
         ),
     )
 }
+"""The corrections for noise, by the names that scores take: what is done to r, and where it is from."""
 """The corrections by name. SB(r) = 2r / (1 + r); M(s) is the test prediction of a map fitted on repetitions s."""
 
 
