@@ -43,6 +43,10 @@ def explore(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The page to write, e.g. page.html.")] = None,
+    port: Annotated[
+        int,
+        typer.Option(help="Without --out: where to listen; 0 for any port that is free.", callback=options.at_least(0)),
+    ] = 0,
     title: Annotated[
         str | None, typer.Option(help="What stands at the top of the page.", show_default="the network's name")
     ] = None,
@@ -52,8 +56,9 @@ def explore(
 ) -> None:
     """Look at a network in time: its areas, feature maps and answers, step by step, in a browser.
 
-    With --out it writes one page that needs nothing else: `ventral explore --out page.html` shows a network that comes
-    with the package, `ventral explore cornet_s:published --images *.png --versus cut:recurrence --out page.html` yours.
+    `ventral explore` alone serves a live page on this machine: drop in an image, cover a part of it, choose what is
+    shown for how long, cut a connection. With --out it writes one page that needs nothing else, e.g.
+    `ventral explore cornet_s:published --images *.png --versus cut:recurrence --out page.html`.
     """
     options.use_threads(threads)
     if model and (images is not None or more) and _is_image(model):
@@ -63,7 +68,8 @@ def explore(
     given = [*(images or []), *(more or [])]
     shown = None if presentation is None else presentation_of(presentation, masks=True)
     if out is None:
-        raise VentralError("say where to write the page: --out page.html")
+        _live(model, given, shown, steps, versus, title, port, seed)
+        return
     if not out.resolve().parent.is_dir():
         raise VentralError(f"the folder of the page '{printable(out)}' does not exist")
 
@@ -89,6 +95,37 @@ def explore(
         printable(f"{out}: {opened.name}, {len(traces[0].header['images']['names'])} images ({pictures.source}),")
     )
     typer.echo(f"  {traces[0].header['steps']} steps; {len(text.encode()) / 1e6:.1f} MB. Open it in a browser.")
+
+
+def _live(
+    model: str,
+    images: list[Path],
+    shown: Presentation | None,
+    steps: int | None,
+    versus: str | None,
+    title: str | None,
+    port: int,
+    seed: int,
+) -> None:
+    """Serves the live page until Ctrl-C."""
+    named = {"--images": images, "--presentation": shown, "--steps": steps, "--versus": versus, "--title": title}
+    if chosen := [name for name, value in named.items() if value]:
+        raise VentralError(
+            f"{chosen[0]} is of a page that is written (--out page.html); the live page asks for it itself"
+        )
+    from ventralstream.extras import require
+
+    require("explore")
+    from ventralstream.checkpoints.box import boxed
+    from ventralstream.cli.opened import open_told
+    from ventralstream.explore.server import serve
+    from ventralstream.explore.studio import Studio
+
+    first = model or DEFAULT
+    open_told(first, seed)
+    in_the_box = [f"{folder.parent.name}:{folder.name}" for folder in boxed()]
+    studio = Studio([first, *in_the_box], seed)
+    serve(studio, port, lambda address: typer.echo(f"{address}\nOpen it in a browser; Ctrl-C ends it."))
 
 
 def _is_image(name: str) -> bool:

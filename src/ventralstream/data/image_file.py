@@ -50,25 +50,26 @@ def open_image(path: str | Path, channels: int) -> Image.Image:
             with path.open("rb") as file:
                 return _decode(file, channels)
         except Exception as error:
-            why = _reason(error)
+            why = _reason(error, MAX_PIXELS)
     raise VentralError(f"cannot read '{printable(path)}': {why}.")
 
 
-def decode_image(data: bytes | BinaryIO, channels: int, name: str) -> Image.Image:
+def decode_image(data: bytes | BinaryIO, channels: int, name: str, most_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decodes an image that is no file of its own, as `open_image` does.
 
     Args:
         data: Its bytes, or a seekable stream of them.
         channels: 3 for RGB, 1 for grey.
         name: What to call it in an error.
+        most_pixels: The most that it may have; it is looked at before anything is decoded.
 
     Raises:
         VentralError: as for `open_image`.
     """
     try:
-        return _decode(io.BytesIO(data) if isinstance(data, bytes) else data, channels)
+        return _decode(io.BytesIO(data) if isinstance(data, bytes) else data, channels, most_pixels)
     except Exception as error:
-        why = _reason(error)
+        why = _reason(error, most_pixels)
     raise VentralError(f"cannot read '{printable(name)}': {why}.")
 
 
@@ -76,12 +77,12 @@ class _Unreadable(Exception):
     """Why an image cannot be read, in words."""
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, most_pixels: int) -> str:
     """Decoders fail in many ways: OSError, SyntaxError, ValueError, struct.error, MemoryError, ..."""
     if isinstance(error, UnidentifiedImageError):
         return "it is not an image in JPEG, PNG, GIF, WebP, BMP, TIFF or PPM format"
     if isinstance(error, Image.DecompressionBombError):
-        return f"it has more than {MAX_PIXELS:,} pixels"
+        return f"it has more than {most_pixels:,} pixels"
     if isinstance(error, _Unreadable) or (isinstance(error, OSError) and error.strerror):
         return reason(error)
     return f"it is damaged or cut off ({reason(error).rstrip('.')})"
@@ -105,13 +106,13 @@ def as_on_disk(path: Path) -> Path:
     return path
 
 
-def _decode(file: BinaryIO, channels: int) -> Image.Image:
+def _decode(file: BinaryIO, channels: int, most_pixels: int = MAX_PIXELS) -> Image.Image:
     if not file.read(1):
         raise _Unreadable("it is empty")
     file.seek(0)
     with Image.open(file, formats=FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise _Unreadable(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
+        if image.width * image.height > most_pixels:
+            raise _Unreadable(f"it has {image.width} x {image.height} pixels, more than {most_pixels:,}")
         image.load()
         _turn_upright(image)
         return _on_background(_to_8_bits(image)).convert("RGB" if channels == 3 else "L")

@@ -45,7 +45,8 @@ def carried(program: Program, spec: NetworkSpec, connection: Connection, steps: 
             found.append(STIMULUS if shown else BACKGROUND)
         else:
             value = program.outputs.get((connection.source, sent))
-            found.append(NOTHING if value is None else STIMULUS if program.values[value].stimulus else BACKGROUND)
+            before = BACKGROUND if spec.before_start == "zeros" else NOTHING
+            found.append(before if value is None else STIMULUS if program.values[value].stimulus else BACKGROUND)
     return found
 
 

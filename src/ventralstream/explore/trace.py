@@ -185,7 +185,8 @@ class _Seen:
         self.means.append(self._at(recording.steps, maps.mean((2, 3))))
         self.changes.append(self._at(recording.steps, change))
         self.pictures.append(self._at(recording.steps, _picture(small)))
-        self.maps.append(self._at(recording.steps, small).astype(np.float16))
+        most = float(np.finfo(np.float16).max)
+        self.maps.append(self._at(recording.steps, small).clip(-most, most).astype(np.float16))
 
     def _at(self, steps: Sequence[int], values: Tensor) -> Floats:
         full = np.full((self.steps, *values.shape[1:]), np.nan, np.float32)

@@ -51,7 +51,7 @@ export function mark(group, chosen) {
 }
 
 export function percent(p) {
-  return p === null || p === undefined ? "–" : `${(100 * p).toFixed(1)} %`;
+  return p === null || p === undefined ? "–" : `${(100 * p).toFixed(1)}\u00a0%`;
 }
 
 export function short(value) {
@@ -61,7 +61,7 @@ export function short(value) {
 }
 
 export function ms(value) {
-  return `${Math.round(value * 10) / 10} ms`;
+  return `${Math.round(value * 10) / 10}\u00a0ms`;
 }
 
 // A phrase of several names: "conv3", "conv3 and conv4", "conv1 to conv5" is never guessed.

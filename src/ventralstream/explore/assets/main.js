@@ -91,6 +91,7 @@ class App {
   }
 
   nextImage(by) {
+    if (this.live) return this.live.next(by);
     const count = this.trace.images.names.length;
     this.set({ image: (this.image + by + count) % count });
   }
@@ -121,6 +122,7 @@ class App {
 
   pictures() {
     const group = byId("images");
+    if (this.live) return this.live.pictures(group);
     const { names, truths } = this.trace.images;
     const faces = names.map((name, i) => {
       const canvas = element("canvas");
