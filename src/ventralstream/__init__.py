@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ventralstream import layers as layers
     from ventralstream import models as models
     from ventralstream import published as published
+    from ventralstream import search as search
     from ventralstream import testing as testing
     from ventralstream import training as training
     from ventralstream.checkpoints import from_hub as from_hub

@@ -101,6 +101,18 @@ def decision_flops(
 
 
 @cache
+def forward_cost(spec: NetworkSpec) -> tuple[int, int]:
+    """(trainable parameters, FLOPs of the planned forward pass per image of a large batch), and nothing else."""
+    with torch.device("meta"):
+        network = Network(spec).eval()
+    stop = network.count_steps(None, None)
+    wanted = frozenset((spec.readout_area, t) for t in network.readout_steps(spec.readout, stop))
+    request = Request(0, stop, spec.presentation, wanted)
+    flops = _flops(network, request, 2) - _flops(network, request, 1)
+    return sum(p.numel() for p in network.parameters()), flops
+
+
+@cache
 def training_flops(
     spec: NetworkSpec,
     steps: int | None = None,

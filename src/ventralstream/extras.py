@@ -24,6 +24,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         *("zarr", "torchvision", "PIL", "rich"),
     ),
     "slurm": ("submitit",),
+    "search": (
+        *("torchvision", "lightning", "tensorboard", "PIL", "sklearn", "rich", "yaml"),
+        *("optuna", "sqlalchemy", "psycopg"),
+    ),
     "hub": ("huggingface_hub", "google_crc32c", "pooch", "torchvision", "rich"),
 }
 
@@ -40,6 +44,7 @@ ROOMS = {
     "ventralstream.features": "extract",
     "ventralstream.probes": "brain",
     "ventralstream.training": "train",
+    "ventralstream.search": "search",
     "ventralstream.data": "train",
     "ventralstream.published": "hub",
     "ventralstream.checkpoints": "hub",

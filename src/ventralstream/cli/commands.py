@@ -7,7 +7,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ventralstream.cli import brain, convert, data, demo, evaluate, explore, extract, list_, show, train, transfer
+from ventralstream.cli import (
+    brain,
+    convert,
+    data,
+    demo,
+    evaluate,
+    explore,
+    extract,
+    list_,
+    search,
+    show,
+    train,
+    transfer,
+)
 from ventralstream.errors import Interrupted, VentralError
 from ventralstream.version import __version__
 
@@ -54,6 +67,7 @@ for command, name in (
     app.command(name)(command)
 app.add_typer(brain.app, name="brain")
 app.add_typer(data.app, name="data")
+app.add_typer(search.app, name="search")
 
 
 def _version(value: bool) -> None:

@@ -13,6 +13,10 @@ from ventralstream.errors import VentralError
 _REMEDY = "try a lower learning rate, or clipping"
 
 
+class NotFinite(VentralError):
+    """A loss, a gradient, or what is kept of the training is not finite."""
+
+
 class Watch:
     """Looks at every batch's loss and gradient.
 
@@ -40,7 +44,7 @@ class Watch:
         """Looks at what was not looked at yet.
 
         Raises:
-            VentralError: if a loss or a gradient was not finite.
+            NotFinite: if a loss or a gradient was not finite.
         """
         if self.last is not None:
             self._check(*self.last)
@@ -49,17 +53,17 @@ class Watch:
     def _check(self, batch: int, values: Tensor) -> None:
         loss, norm = values.tolist()
         if not abs(loss) < float("inf"):
-            raise VentralError(f"the loss is {loss} at batch {batch}: {_REMEDY}")
+            raise NotFinite(f"the loss is {loss} at batch {batch}: {_REMEDY}")
         if not abs(norm) < float("inf") and not self.scaled:
-            raise VentralError(f"the norm of the gradient is {norm} at batch {batch}: {_REMEDY}")
+            raise NotFinite(f"the norm of the gradient is {norm} at batch {batch}: {_REMEDY}")
 
 
 def check_finite(network: Mapping[str, Any], optimizer: Mapping[str, Any], batch: int) -> None:
-    """Raises VentralError if weights, statistics of normalisations or the optimiser's state are not finite."""
+    """Raises NotFinite if weights, statistics of normalisations or the optimiser's state are not finite."""
     for what, tensors in (("the network's", network), ("the optimiser's", _named(optimizer))):
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
-                raise VentralError(f"{what} '{name}' is not finite after batch {batch}: {_REMEDY}")
+                raise NotFinite(f"{what} '{name}' is not finite after batch {batch}: {_REMEDY}")
 
 
 def _named(state: Mapping[Any, Any], path: str = "") -> dict[str, Tensor]:

@@ -48,7 +48,7 @@ from ventralstream.training.launch import Crew, crew
 from ventralstream.training.metrics import read_rows
 from ventralstream.training.recipe import Place, Recipe
 from ventralstream.training.screen import Screen
-from ventralstream.training.session import AfterBatch, Session, Sets
+from ventralstream.training.session import AfterBatch, AfterEpoch, Hooks, Session, Sets
 from ventralstream.training.task import accuracy_name
 from ventralstream.training.whitening import whiten
 
@@ -90,6 +90,7 @@ def train(
     readout: Readout | None = None,
     console: Console | None = None,
     after_batch: AfterBatch | None = None,
+    after_epoch: AfterEpoch | None = None,
 ) -> Result:
     """Trains a network from the beginning.
 
@@ -103,17 +104,17 @@ def train(
         steps: Steps to run in training, and by default afterwards; the model's own if None.
         readout: What the loss and the network's decisions are made of; the model's own if None.
         console: Where progress is shown; None shows nothing.
-        after_batch: Called after each batch with the number of batches done in the run; what it raises ends the run.
+        after_batch, after_epoch: Called as the run goes on; see `ventralstream.training.session.Hooks`.
 
     Raises:
         VentralError: for bad input, in one sentence, before anything is written; if the loss, a gradient or the
             weights are not finite, or the disk is full: then the run can be carried on from its last checkpoint.
         Interrupted: after Ctrl-C, SIGTERM or SIGHUP; what was done is saved.
     """
-    place, path = place or Place(), Path(out)
+    place, path, hooks = place or Place(), Path(out), Hooks(after_batch, after_epoch)
     with crew() as others, _told(path):
         if others.rank > 0:
-            return _follow(path, others, console, after_batch)
+            return _follow(path, others, console, hooks)
         place = others.placed(place, place.devices)
         refuse_used(path)
         place = _noted(place, recipe)
@@ -126,7 +127,7 @@ def train(
         prints = _fingerprints(sets)
         start = Checkpoint(0, 0, recipe, network.spec, sets[0].info, prints, place, network.state_dict())
         with created_run(path, start) as run:
-            return _carry_on(run, start, place, sets, others, console, after_batch)
+            return _carry_on(run, start, place, sets, others, console, hooks)
 
 
 def resume(
@@ -136,6 +137,7 @@ def resume(
     changes: Mapping[str, Any] | None = None,
     console: Console | None = None,
     after_batch: AfterBatch | None = None,
+    after_epoch: AfterEpoch | None = None,
 ) -> Result:
     """Carries a run on from its newest whole checkpoint to its end.
 
@@ -147,17 +149,17 @@ def resume(
         out: The run's folder.
         place: Where; where the last session ran if None.
         changes: What is different there, by the names of the place's fields.
-        console, after_batch: As for `train`.
+        console, after_batch, after_epoch: As for `train`.
 
     Raises:
         VentralError: if the folder holds no run or no whole checkpoint, or its images are missing or others;
             and as for `train`.
         Interrupted: As for `train`.
     """
-    path, changes = Path(out), dict(changes or {})
+    path, changes, hooks = Path(out), dict(changes or {}), Hooks(after_batch, after_epoch)
     with crew() as others, _told(path):
         if others.rank > 0:
-            return _follow(path, others, console, after_batch)
+            return _follow(path, others, console, hooks)
         check_is_run(path)
         with alone(path):
             run, start = recover(path, partial(print_plainly, console or stderr_console()), repair=True)
@@ -169,7 +171,7 @@ def resume(
                 return _result(run, start.spec, was_complete=True)
             sets = _load_sets(run.recipe, place)
             _check_same(run, sets, place)
-            return _carry_on(run, start, place, sets, others, console, after_batch)
+            return _carry_on(run, start, place, sets, others, console, hooks)
 
 
 def _noted(place: Place, recipe: Recipe) -> Place:
@@ -181,7 +183,7 @@ def _noted(place: Place, recipe: Recipe) -> Place:
     return place
 
 
-def _follow(path: Path, others: Crew, console: Console | None, after_batch: AfterBatch | None) -> Result:
+def _follow(path: Path, others: Crew, console: Console | None, hooks: Hooks) -> Result:
     """In a further process of a run: does what the first one found in the folder, or put there."""
     others.wait()
     run, start = recover(path, lambda damage: None, repair=False)
@@ -189,7 +191,7 @@ def _follow(path: Path, others: Crew, console: Console | None, after_batch: Afte
         return _result(run, start.spec, was_complete=True)
     sets = _load_sets(run.recipe, run.place)
     _check_same(run, sets, run.place)
-    return _carry_on(run, start, run.place, sets, others, console, after_batch)
+    return _carry_on(run, start, run.place, sets, others, console, hooks)
 
 
 def _fingerprints(sets: Sets) -> tuple[Fingerprint, ...]:
@@ -217,7 +219,7 @@ def _carry_on(
     sets: Sets,
     others: Crew,
     console: Console | None,
-    after_batch: AfterBatch | None,
+    hooks: Hooks,
 ) -> Result:
     recipe = run.recipe
     _check_shares(recipe, place)
@@ -233,7 +235,7 @@ def _carry_on(
             print_plainly(console, passed_over)
         batches = len(sets[0]) // recipe.batch_size
         screen = Screen(recipe.epochs, batches, start.epoch * batches + start.batch, console)
-        session = Session(run, start, fabric, sets, place, screen, stop, after_batch)
+        session = Session(run, start, fabric, sets, place, screen, stop, hooks)
         with screen:
             session.fit()
     return _result(run, start.spec, was_complete=False)

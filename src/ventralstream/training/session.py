@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.fabric import Fabric
@@ -32,6 +32,20 @@ from ventralstream.training.task import LOG_EVERY, Task, accuracy_name, metric_n
 
 Sets = tuple[LabelledSet, LabelledSet]  # to train on, to validate on
 AfterBatch = Callable[[int], None]
+AfterEpoch = Callable[[int, dict[str, float]], None]
+
+
+class Hooks(NamedTuple):
+    """What is called as a run goes on; what it raises ends the run.
+
+    Attributes:
+        after_batch: After each batch, with the batches done in the run.
+        after_epoch: After each epoch, once it is saved, with the epochs done and what was measured.
+    """
+
+    after_batch: AfterBatch | None = None
+    after_epoch: AfterEpoch | None = None
+
 
 KEEP = 2  # checkpoints beside the first; the one before the last is there should the disk break the last one
 
@@ -49,7 +63,7 @@ class Session:
         place: Where it runs.
         screen: Where progress is shown.
         stop: Whether a signal asks for the end.
-        after_batch: Called after each batch with the batches done in the run.
+        hooks: What is called as it goes on.
 
     Attributes:
         network: The network that is trained.
@@ -65,10 +79,10 @@ class Session:
         place: Place,
         screen: Screen,
         stop: Interruption,
-        after_batch: AfterBatch | None,
+        hooks: Hooks,
     ) -> None:
         self.run, self.recipe, self.fabric, self.place = run, run.recipe, fabric, place
-        self.screen, self.stop, self.after_batch = screen, stop, after_batch
+        self.screen, self.stop, self.hooks = screen, stop, hooks
         if fabric.device.type == "cpu":
             keep_freed_memory()
         network = start.build()
@@ -148,6 +162,8 @@ class Session:
                 if self.fabric.is_global_zero:
                     self.run.save_weights(self.learnt)
                     self.screen.validated(self.epoch, measured)
+                if self.hooks.after_epoch is not None:
+                    self.hooks.after_epoch(self.epoch, measured)
             if self.stop.wanted:
                 raise self.stop.interrupted()
         except (RuntimeError, VentralError):
@@ -208,8 +224,8 @@ class Session:
             for images, labels in batches:
                 loss = self._learn(images, labels)
                 self.batch += 1
-                if self.after_batch is not None:
-                    self.after_batch(self.done)
+                if self.hooks.after_batch is not None:
+                    self.hooks.after_batch(self.done)
                 self.screen.trained(self.done, loss.item, self.train_loader.waiting)
                 if self.batch < self.batches:  # the last batch is followed by the validation
                     due, wanted = self._agree(time.monotonic() - self.saved_at >= self.place.checkpoint_every)

@@ -1,0 +1,195 @@
+"""One trial, as a worker does it: draw, count, train; and whatever goes wrong in it is noted with its reason."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import TrialPruned, UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from ventralstream.cost import forward_cost
+from ventralstream.errors import Interrupted, VentralError, about_memory, reason
+from ventralstream.interrupt import Interruption
+from ventralstream.search.budget import over_budget
+from ventralstream.search.objective import Hooks, Outcome
+from ventralstream.search.parameters import Value
+from ventralstream.search.requeue import INTERRUPTED, OUTCOME, REASON, first_number
+from ventralstream.search.sampling import chosen
+from ventralstream.search.space import Candidate
+from ventralstream.search.storage import Unanswered
+from ventralstream.search.study import Study
+from ventralstream.training.finite import NotFinite
+from ventralstream.training.recipe import Place
+
+TRAINED, KNOWN, PRUNED, REFUSED = "trained", "known", "pruned", "refused"
+DIVERGED, MEMORY, TIME, RAISED = "diverged", "memory", "time", "raised"
+
+
+class TrialFailed(Exception):
+    """A trial that has failed, and says so; the worker goes on."""
+
+
+class _TimeOver(Exception):
+    pass
+
+
+class _Refused(Exception):
+    pass
+
+
+def worker_name() -> str:
+    """What this process is called in a study: its machine and number."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+@dataclass
+class Attempt:
+    """What a worker does in a trial; Optuna calls it.
+
+    Attributes:
+        study: The study.
+        place: Where it trains.
+        stop: Whether a signal asks for the end.
+        number, trial_id: Of the trial that was last begun; None before the first.
+        lost: Whether that trial has been taken for dead, and was given to another worker.
+        outcome, note: What came of it, in a word and in a line.
+        folder: Its folder; None if it needed none.
+    """
+
+    study: Study
+    place: Place
+    stop: Interruption
+    number: int | None = None
+    trial_id: int | None = None
+    lost: bool = False
+    outcome: str = ""
+    note: str = ""
+    folder: Path | None = None
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Does a trial; gives its value.
+
+        Raises:
+            TrialPruned: if it was pruned, or it is the network's fault that it came to nothing.
+            TrialFailed: if it raised something else.
+            Interrupted: after a signal.
+        """
+        self.number, self.trial_id, self.folder = trial.number, trial._trial_id, None
+        self.lost, self.outcome, self.note = False, "", ""
+        known = self.study.storage.get_trial(trial._trial_id)
+        began = time.monotonic() - float(known.user_attrs.get("seconds", 0.0))
+
+        def seconds() -> float:
+            return time.monotonic() - began
+
+        try:
+            with self.study.storage.together():
+                trial.set_user_attr("worker", worker_name())
+                values = chosen(trial, self.study.space_of)
+            return self._tried(trial, known, values, seconds)
+        except UpdateFinishedTrialError:
+            self.lost = True
+            raise
+        except TrialPruned:
+            self._note(trial, PRUNED, "another trial was better after as many epochs", seconds())
+            raise
+        except _TimeOver as error:
+            self._note(trial, TIME, str(error), seconds())
+            raise TrialPruned from None
+        except NotFinite as error:
+            self._note(trial, DIVERGED, reason(error), seconds())
+            raise TrialPruned from None
+        except KeyboardInterrupt as error:
+            self._note(trial, INTERRUPTED, f"its worker {worker_name()} was interrupted", seconds())
+            raise error if isinstance(error, Interrupted) else Interrupted() from None
+        except _Refused as error:
+            self._note(trial, REFUSED, str(error), seconds())
+            raise TrialPruned from None
+        except (optuna.exceptions.OptunaError, Unanswered):
+            raise
+        except Exception as error:
+            if about_memory(error):
+                self._note(trial, MEMORY, f"it ran out of memory: {reason(error)}", seconds())
+                raise TrialPruned from None
+            said = reason(error) if isinstance(error, VentralError) else f"{type(error).__name__}: {reason(error)}"
+            self._note(trial, RAISED, said, seconds())
+            raise TrialFailed from None
+
+    def _tried(
+        self, trial: optuna.Trial, known: FrozenTrial, values: dict[str, Value], seconds: Callable[[], float]
+    ) -> float:
+        study, search = self.study, self.study.search
+        candidate = study.space.candidate(values)
+        candidate.recipe(study.recipe)  # refuses what does not fit before anything else
+        parameters, flops = forward_cost(candidate.spec) if search.objective.costs else (0, 0)
+        with study.storage.together():
+            for key, value in {
+                "spec": candidate.spec.to_text(),
+                "spec_hash": candidate.spec_hash,
+                "key": candidate.key,
+                "parameters": parameters,
+                "flops": flops,
+            }.items():
+                trial.set_user_attr(key, value)
+        if why := over_budget(search, parameters, flops):
+            raise _Refused(why)
+        if (same := self._same(candidate)) is not None:
+            return self._handed(trial, same, seconds())
+        deadline = math.inf if search.trial_minutes is None else search.trial_minutes * 60
+        told = set(known.intermediate_values)  # by whoever began it
+
+        def report(epoch: int, accuracy: float) -> None:
+            tick()
+            if epoch in told:
+                return
+            told.add(epoch)
+            trial.report(accuracy, epoch)
+            if epoch < study.recipe.epochs and trial.should_prune():
+                raise TrialPruned
+
+        def tick() -> None:
+            if seconds() > deadline:
+                raise _TimeOver(f"it took longer than {search.trial_minutes:g} minutes")
+
+        self.folder = study.folder / f"trial_{first_number(known):05d}"
+        number = first_number(known)
+        hooks = Hooks(self.folder, study.recipe, self.place, report, tick, self.stop, parameters, flops, number)
+        came: Outcome = search.objective.run(candidate, hooks)
+        self._note(trial, TRAINED, "", seconds(), accuracy_by_step=came.accuracy_by_step)
+        return came.value
+
+    def _same(self, candidate: Candidate) -> FrozenTrial | None:
+        """A trial that came to a value with the same candidate."""
+        if not self.study.search.objective.known:
+            return None
+        for trial in self.study.trials:
+            if trial.state == TrialState.COMPLETE and trial.user_attrs.get("key") == candidate.key:
+                return trial
+        return None
+
+    def _handed(self, trial: optuna.Trial, same: FrozenTrial, seconds: float) -> float:
+        assert same.value is not None
+        for epoch, accuracy in same.intermediate_values.items():
+            trial.report(accuracy, epoch)
+        first = same.user_attrs.get("same_as", same.number)
+        by_step = same.user_attrs.get("accuracy_by_step", [])
+        self._note(trial, KNOWN, "", seconds, accuracy_by_step=by_step, same_as=first)
+        return same.value
+
+    def _note(self, trial: optuna.Trial, outcome: str, why: str, seconds: float, **more: Any) -> None:
+        self.outcome, self.note = outcome, why
+        try:
+            with self.study.storage.together():
+                for key, value in {OUTCOME: outcome, REASON: why, "seconds": round(seconds, 3), **more}.items():
+                    if key != REASON or value:
+                        trial.set_user_attr(key, value)
+        except UpdateFinishedTrialError:
+            self.lost = True

@@ -1,0 +1,301 @@
+"""Where a study is kept: Optuna's database, with patience for one that restarts, and eyes for workers that died.
+
+SQLite is for one machine; PostgreSQL for any number. A worker that cannot reach the database waits for it and repeats
+what it wanted to say, so that a restart loses nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import optuna
+import sqlalchemy
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import exc, orm
+
+from ventralstream.errors import VentralError, reason
+
+R = TypeVar("R")
+Requeue = Callable[[optuna.Study, FrozenTrial], None]
+
+PATIENCE = 600.0  # seconds that a worker waits for its database
+LOOK = 10.0  # the same for who only looks, or begins
+RECYCLE = 900  # seconds after which a connection is made anew
+LOCKED = "database is locked"
+_PATIENT = (
+    "create_new_study",
+    "get_study_id_from_name",
+    "get_study_name_from_id",
+    "get_study_directions",
+    "get_study_user_attrs",
+    "get_study_system_attrs",
+    "set_study_user_attr",
+    "set_study_system_attr",
+    "create_new_trial",
+    "set_trial_state_values",
+    "set_trial_intermediate_value",
+    "set_trial_system_attr",
+    "get_trial",
+    "get_all_trials",
+    "_get_trials",
+    "get_best_trial",
+    "get_trial_id_from_study_id_trial_number",
+)
+
+
+class Unanswered(VentralError):
+    """The database did not answer for longer than anyone wants to wait."""
+
+
+class Storage(RDBStorage):
+    """Optuna's storage in a database, with patience.
+
+    Args:
+        url: The database, e.g. "sqlite:///search.db" or "postgresql+psycopg://user@host/name".
+        patience: Seconds to wait for a database that does not answer.
+        heartbeat: Seconds between two signs of life of a worker.
+        grace: Seconds without one after which its trial is another's.
+        requeue: Called with a study and a trial whose worker died.
+        busy: Seconds to wait for a lock of SQLite's.
+        waiting: Called with a sentence when the waiting begins, and once a minute.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        patience: float = LOOK,
+        heartbeat: int | None = None,
+        grace: int | None = None,
+        requeue: Requeue | None = None,
+        busy: float = 30.0,
+        waiting: Callable[[str], None] | None = None,
+    ) -> None:
+        self.patience, self.waiting = patience, waiting
+        self._kept = threading.local()
+        engine: dict[str, Any] = {"pool_pre_ping": True, "pool_recycle": RECYCLE, "pool_size": 4}
+        if url.startswith("sqlite"):
+            engine = {"connect_args": {"timeout": busy}}
+        elif url.startswith("postgresql"):
+            engine["connect_args"] = {"connect_timeout": 5}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            super().__init__(
+                url,
+                engine,
+                heartbeat_interval=heartbeat,
+                grace_period=grace,
+                heartbeat_stale_trial_callback=requeue,
+            )
+        if url.startswith("sqlite"):
+            # readers and a writer need not wait for each other, nor each write for the disk
+            sqlalchemy.event.listen(self.engine, "connect", _unhurried)
+            self.engine.dispose()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Writes what is noted of a trial in the block at its end, in one transaction: so many round trips fewer."""
+        writes: list[Callable[[orm.Session], None]] = []
+        self._kept.writes = writes
+        try:
+            yield
+        finally:
+            self._kept.writes = None
+
+        def write() -> None:
+            with _create_scoped_session(self.scoped_session, True) as session:
+                for one in writes:
+                    one(session)
+
+        if writes:
+            self.patiently(write)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Notes something of a trial."""
+        self._write(
+            lambda session: self._set_trial_attr_without_commit(
+                session, models.TrialUserAttributeModel, trial_id, key, value
+            )
+        )
+
+    def _set_trial_param(self, *args: Any) -> None:
+        self._write(lambda session: self._set_trial_param_without_commit(session, *args))
+
+    def _write(self, one: Callable[[orm.Session], None]) -> None:
+        if (writes := getattr(self._kept, "writes", None)) is not None:
+            writes.append(one)
+            return
+        with self.together():
+            self._kept.writes.append(one)
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Notes a sign of life; one that does not come through is no matter, the next one may."""
+        try:
+            super().record_heartbeat(trial_id)
+        except (optuna.exceptions.StorageInternalError, exc.DBAPIError) as error:
+            if not _passes(error):
+                raise
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        """The trials whose workers died, also those that died before their first sign of life."""
+        grace = timedelta(seconds=self.grace_period or 2 * (self.heartbeat_interval or 0))
+
+        def stale() -> list[int]:
+            with orm.Session(self.engine) as session:
+                now = session.execute(sqlalchemy.func.now()).scalar_one().replace(tzinfo=None)
+                beat = models.TrialHeartbeatModel.heartbeat
+                rows = session.execute(
+                    sqlalchemy.select(models.TrialModel.trial_id, models.TrialModel._datetime_start_utc, beat)
+                    .outerjoin(models.TrialHeartbeatModel)
+                    .where(models.TrialModel.study_id == study_id, models.TrialModel.state == TrialState.RUNNING)
+                ).all()
+            local = datetime.now(UTC).replace(
+                tzinfo=None
+            )  # Optuna notes beginnings by the worker's clock, signs of life by the database's
+            return [
+                trial
+                for trial, start, last in rows
+                if (now - last > grace if last is not None else start is None or local - start > grace)
+            ]
+
+        return self.patiently(stale)
+
+    def patiently(self, what: Callable[[], R]) -> R:
+        """Does something with the database, again and again while it does not answer.
+
+        Raises:
+            VentralError: after so long, in one sentence.
+        """
+        began, said, pause = time.monotonic(), -60.0, 0.05
+        while True:
+            try:
+                return what()
+            except (optuna.exceptions.StorageInternalError, exc.DBAPIError) as error:
+                waited = time.monotonic() - began
+                if not _passes(error):
+                    raise
+                if waited + pause > self.patience:
+                    raise unanswered(self.url, error) from None
+                if self.waiting is not None and waited - said >= 60 and waited > 1:
+                    said = waited
+                    self.waiting(f"the database does not answer ({told(error)}); waiting for it")
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+
+def _unhurried(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _patient(name: str) -> Any:
+    plain = getattr(RDBStorage, name)
+
+    @functools.wraps(plain)
+    def method(self: Storage, *args: Any, **kwargs: Any) -> Any:
+        return self.patiently(lambda: plain(self, *args, **kwargs))
+
+    return method
+
+
+for _name in _PATIENT:
+    setattr(Storage, _name, _patient(_name))
+
+
+def quiet() -> None:
+    """Keeps Optuna's and SQLAlchemy's own notes off the screen: what a user must know, we say ourselves."""
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)
+
+
+def database(storage: str) -> str:
+    """The database's address for what a user gives: an address, or the path of an SQLite file."""
+    if "://" not in storage:
+        return f"sqlite:///{Path(storage).absolute()}"
+    if storage.startswith(("postgresql://", "postgres://")):
+        return "postgresql+psycopg://" + storage.partition("://")[2]
+    return storage
+
+
+def connect(storage: str, must_exist: bool = True, **options: Any) -> Storage:
+    """Opens a database.
+
+    Args:
+        storage: An address, or the path of an SQLite file.
+        must_exist: Whether an SQLite file must be there; else it is made.
+        options: As of `Storage`.
+
+    Raises:
+        VentralError: if it is not there, does not answer, or is none.
+    """
+    quiet()
+    url = database(storage)
+    if url.startswith("sqlite:///"):
+        file = Path(url.removeprefix("sqlite:///"))
+        if must_exist and not file.is_file():
+            raise VentralError(f"there is no database at '{file}'; make a study there with `ventral search create`")
+        if not file.parent.is_dir():
+            raise VentralError(f"there is no folder '{file.parent}' for the database '{file.name}'")
+    began = time.monotonic()
+    while True:
+        try:
+            return Storage(url, **options)
+        except exc.ArgumentError:
+            raise VentralError(
+                f"'{storage}' is no address of a database; expected a file, or postgresql://USER@HOST/NAME"
+            ) from None
+        except (exc.NoSuchModuleError, ImportError):
+            raise VentralError(
+                f"'{hidden(url)}' is a kind of database that is not installed; expected a file, or postgresql://USER@HOST/NAME"
+            ) from None
+        except (exc.DBAPIError, optuna.exceptions.StorageInternalError) as error:
+            patience = float(options.get("patience", LOOK))
+            if not _passes(error) or time.monotonic() - began > patience:
+                raise unanswered(url, error) from None
+            time.sleep(0.5)
+        except (RuntimeError, AssertionError) as error:
+            raise VentralError(f"'{hidden(url)}' is no database of studies: {reason(error)}") from None
+
+
+def unanswered(url: str, error: BaseException) -> Unanswered:
+    """What to say of a database that does not answer."""
+    said = told(error)
+    if LOCKED in said:
+        return Unanswered(f"'{hidden(url)}' is locked by another process; end that, or keep the study in PostgreSQL")
+    return Unanswered(f"the database '{hidden(url)}' does not answer: {said}")
+
+
+def told(error: BaseException) -> str:
+    """What the database, or whoever speaks to it, says went wrong."""
+    while error.__cause__ is not None and not isinstance(error, exc.DBAPIError):
+        error = error.__cause__
+    return reason(error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error)
+
+
+def hidden(url: str) -> str:
+    """An address without its password."""
+    try:
+        made = sqlalchemy.make_url(url)
+    except exc.ArgumentError:
+        return url
+    return str(made.database) if made.drivername.startswith("sqlite") else made.render_as_string(hide_password=True)
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether a failure may pass by itself: the database was away, busy, or a connection broke."""
+    cause = error if isinstance(error, exc.DBAPIError) else error.__cause__
+    if not isinstance(cause, exc.DBAPIError):
+        return False
+    return cause.connection_invalidated or isinstance(cause, (exc.OperationalError, exc.InterfaceError))

@@ -1,0 +1,144 @@
+"""A worker: does trial after trial of a study until it has enough, or a signal comes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from ventralstream.errors import Interrupted, VentralError
+from ventralstream.interrupt import Interruption
+from ventralstream.search.attempt import KNOWN, PRUNED, REFUSED, TRAINED, Attempt, TrialFailed
+from ventralstream.search.requeue import OUTCOME, cut_short, forgotten, given_up, requeue
+from ventralstream.search.study import Study
+from ventralstream.training.recipe import Place
+
+MOST_REFUSED = 200  # one after the other
+LOOK_EVERY = 1.0  # seconds, while others do the last trials
+
+
+class Counts(NamedTuple):
+    """How many trials of a study there are.
+
+    Attributes:
+        settled: Of which something came, or which failed by themselves.
+        running: That some worker does, or did until it died.
+        waiting: That are enqueued.
+        refused: The last ones in a row that a budget refused.
+    """
+
+    settled: int
+    running: int
+    waiting: int
+    refused: int
+
+
+def count(trials: list[FrozenTrial], deaths: int) -> Counts:
+    """Counts a study's trials; `deaths` is how many workers may die in one."""
+    settled = running = waiting = refused = 0
+    for trial in trials:
+        if trial.state == TrialState.RUNNING:
+            running += 1
+        elif trial.state == TrialState.WAITING:
+            waiting += 1
+        elif trial.user_attrs.get(OUTCOME) == REFUSED:
+            refused += 1
+        elif not cut_short(trial) or given_up(trial, deaths):
+            settled, refused = settled + 1, 0
+    return Counts(settled, running, waiting, refused)
+
+
+def work(
+    study: Study,
+    place: Place | None = None,
+    *,
+    trials: int | None = None,
+    say: Callable[[str], None] | None = None,
+) -> int:
+    """Does trials until the study has as many as it wants; then nothing is left running.
+
+    Args:
+        study: The study.
+        place: Where to train; this machine's defaults if None.
+        trials: Stop after so many of one's own.
+        say: Takes a line for each trial.
+
+    Returns:
+        The trials done.
+
+    Raises:
+        VentralError: if the database stays away, or a budget refuses one network after the other.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP; the trial goes on from its checkpoint in another worker.
+    """
+    tell = say or (lambda line: None)
+    search, done = study.search, 0
+    with Interruption() as stop:
+        attempt = Attempt(study, place or Place(), stop)
+        while not stop.wanted:
+            _take_care(study)
+            counts = count(study.trials, search.deaths)
+            if counts.settled >= search.trials and not counts.running:
+                return done
+            if trials is not None and done >= trials:
+                return done
+            if counts.refused >= MOST_REFUSED:
+                raise VentralError(
+                    f"the budget has refused {counts.refused} networks in a row; begin a study with a larger one"
+                )
+            if not counts.waiting and counts.settled + counts.running >= search.trials:
+                time.sleep(LOOK_EVERY)  # others do the last ones, and may yet die in them
+                continue
+            try:
+                _one(study, attempt)
+            except Interrupted:
+                break
+            done += attempt.outcome not in ("", REFUSED)
+            tell(_line(study, attempt))
+        raise stop.interrupted() if stop.wanted else Interrupted()
+
+
+def _one(study: Study, attempt: Attempt) -> None:
+    """One trial. What another worker has made of it meanwhile stays."""
+    attempt.trial_id = None
+    try:
+        study.optuna.optimize(attempt, n_trials=1, catch=(TrialFailed,))
+    except Interrupted:
+        _enqueue_again(study, attempt)
+        raise
+    except (optuna.exceptions.OptunaError, ValueError):
+        if attempt.trial_id is None or isinstance(attempt, VentralError):
+            raise
+        trial = study.storage.get_trial(attempt.trial_id)
+        if not trial.state.is_finished():
+            raise
+        if not attempt.lost and trial.state != TrialState.FAIL:
+            return  # it was told, though the database broke off before it said so
+        attempt.outcome, attempt.note = "", "this worker was taken for dead, and another carries it on"
+        return
+    if attempt.folder is not None and attempt.outcome in (TRAINED, KNOWN, PRUNED):
+        study.search.objective.clean(attempt.folder)
+
+
+def _enqueue_again(study: Study, attempt: Attempt) -> None:
+    if attempt.trial_id is not None:
+        trial = study.storage.get_trial(attempt.trial_id)
+        if trial.state == TrialState.FAIL and not attempt.lost:
+            requeue(study.optuna, trial, study.search.deaths)
+
+
+def _take_care(study: Study) -> None:
+    """Gives the trials of workers that died, however that was, to those that live."""
+    optuna.storages.fail_stale_trials(study.optuna)
+    for trial in forgotten(study.trials, study.search.grace, study.search.deaths):
+        requeue(study.optuna, trial, study.search.deaths)
+
+
+def _line(study: Study, attempt: Attempt) -> str:
+    if attempt.outcome in (TRAINED, KNOWN) and attempt.trial_id is not None:
+        trial = study.storage.get_trial(attempt.trial_id)
+        same = f", as trial {trial.user_attrs['same_as']}" if attempt.outcome == KNOWN else ""
+        return f"trial {attempt.number}: {trial.value:.1%}{same} ({trial.user_attrs['seconds']:.0f} s)"
+    return f"trial {attempt.number}: {attempt.outcome or 'given away'}{': ' if attempt.note else ''}{attempt.note}"
