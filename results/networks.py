@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from ventralstream.cells import GRU, LSTM, UGRNN, CORnetS, Decay, IntersectionRNN, Reciprocal, SimpleRNN
 from ventralstream.layers.specs import Act, Conv, Norm, Pool
 from ventralstream.models import count_parameters
+from ventralstream.models.cifar import CIFAR_MEAN, CIFAR_STD
 from ventralstream.models.convrnn import CELL_AREAS, everywhere, minimal
-from ventralstream.models.convrnn_cifar import CIFAR_MEAN, CIFAR_STD, DECODER_START, shallow_small
+from ventralstream.models.convrnn_cifar import DECODER_START, shallow_small
 from ventralstream.models.cornet import AREAS, circuit
 from ventralstream.models.liao_poggio import fully_recurrent, recurrent, resnet
 from ventralstream.models.rcnn_cifar import rcnn

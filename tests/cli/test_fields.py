@@ -13,7 +13,7 @@ def test_every_option_has_a_name_of_its_own_and_help(cls):
     options = options_of(cls)
     names = [option.name for option in options]
     assert len(names) == len(set(names))
-    assert [option.name for option in options if not option.help] == []
+    assert [option.name for option in options if not option.help or "None" in option.help] == []
     assert {f.name for f in dataclasses.fields(cls)} <= {option.path[0] for option in options}
 
 
@@ -51,7 +51,11 @@ def test_another_kind_begins_with_its_own_defaults():
     [
         ({"optimizer": "adamm"}, "unknown optimizer 'adamm'; did you mean 'adamw'"),
         ({"optimizer": "adamw", "momentum": 0.5}, "--momentum is an option of 'muon' and 'sgd', not of 'adamw'"),
-        ({"lr": -1.0}, "'lr' of 'sgd' is -1.0"),
+        ({"lr": -1.0}, "^--lr is -1.0; expected a finite number"),
+        ({"epochs": 0}, "^--epochs is 0; expected a whole number from 1"),
+        ({"val_subset": 0}, "^--val-subset is 0; expected"),
+        ({"loss": "weighted_steps", "step_weights": "-1,2"}, "^--step-weights is "),
+        ({"schedule": "cosin"}, "^unknown --schedule 'cosin'; did you mean 'cosine'"),
         ({"loss": "weighted_steps", "step_weights": "a,b"}, "no row of numbers"),
     ],
 )

@@ -21,6 +21,7 @@ import typer
 
 from ventralstream.errors import VentralError, unknown
 from ventralstream.jsonable import Spec, from_json, hints, spec_class, tags
+from ventralstream.values import fit
 
 S = TypeVar("S", bound=Spec)
 Command = Callable[..., None]
@@ -139,7 +140,9 @@ def changed(spec: S, given: Mapping[str, Any]) -> S:
         if last not in hints(kind):
             having = " and ".join(f"'{owner}'" for owner in option.owners)
             raise VentralError(f"--{_dashed(option.name)} is an option of {having}, not of '{kind.tag}'")
-        place[last] = _parsed(value, hints(kind)[last])
+        wanted = hints(kind)[last]
+        place[last] = parsed = _parsed(value, wanted)
+        fit(tuple(parsed) if isinstance(parsed, list) else parsed, wanted, f"--{_dashed(option.name)}")
     made: S = from_json(data)
     return made
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from ventralstream.errors import printable
+from ventralstream.errors import VentralError, printable
 
 if TYPE_CHECKING:
     from ventralstream.models.create import Opened
@@ -31,6 +32,13 @@ def open_told(model: str, seed: int = 0) -> tuple[Opened, str]:
     if note:
         typer.echo(printable(note), err=True)
     return opened, note
+
+
+def refuse_twice(names: Sequence[str]) -> None:
+    """Raises VentralError if two of several models have the same name."""
+    for name in names:
+        if names.count(name) > 1:
+            raise VentralError(f"two models are called '{name}'; give each once")
 
 
 def unfinished(folder: str | Path) -> str:

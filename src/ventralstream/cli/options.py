@@ -35,6 +35,11 @@ def at_least(minimum: Number, hint: str = "") -> Callable[[typer.CallbackParam, 
     return check
 
 
+def listed(text: str | None) -> list[str] | None:
+    """The names in 'a, b'; None if none are given."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
 # --- what goes in -----------------------------------------------------------------------------------------------------
 
 Root = Annotated[

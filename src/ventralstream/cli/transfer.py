@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ventralstream.cli import options
-from ventralstream.cli.brain.output import Result, check_files, show
+from ventralstream.cli.brain.output import Result, begin, show
 from ventralstream.cli.config import CONFIG
-from ventralstream.cli.opened import open_told
+from ventralstream.cli.opened import open_told, refuse_twice
 from ventralstream.errors import VentralError
 
 if TYPE_CHECKING:
@@ -67,15 +67,13 @@ def transfer(
     logistic regression is fitted to the features of the set's training images, with the best of ten C (0.0005 to 0.05)
     on a fifth of them, and tested on its test images (docs/how-to/weights.md says what is published of this procedure).
     """
-    check_files(out, figure)
-    options.use_threads(threads)
+    begin(out, figure, threads)
     if split_seed < 0:
         raise VentralError(f"--split-seed is {split_seed}; expected at least 0")
     from ventralstream import probes
     from ventralstream.cli.extract import steps_of
     from ventralstream.progress import stderr_console
 
-    names = None if areas is None else [a.strip() for a in areas.split(",")]
     kept = None if record_steps is None else steps_of(record_steps)
     how: Any = reduce
     found: dict[str, Transfer] = {}
@@ -83,13 +81,12 @@ def transfer(
     notes: list[str] = []
     for model in models:
         opened, note = open_told(model, seed)
-        if opened.name in found:
-            raise VentralError(f"two models are called '{opened.name}'; give each once")
+        refuse_twice([*found, opened.name])
         found[opened.name] = done = probes.transfer(
             opened.network,
             data,
             root,
-            areas=names,
+            areas=options.listed(areas),
             steps=steps,
             record_steps=kept,
             reduce=how,

@@ -23,15 +23,14 @@ def fits_on(device: torch.device, images: int, image: Tensor) -> bool:
 
 
 @dataclass(frozen=True)
-class MemorySet:
-    """A set held in memory as a whole.
+class ArraySet:
+    """What sets whose images are one array have in common.
 
     Attributes:
         info: What it is.
-        images: `[N, C, H, W]`, uint8.
+        images: `[M, C, H, W]`, uint8.
         labels: `[N]`, int64.
         augment: What training does to its images unless told otherwise.
-        faster: "": nothing makes them come faster.
         passed_over: "": there is nothing beside the images.
     """
 
@@ -39,7 +38,6 @@ class MemorySet:
     images: Tensor
     labels: Tensor
     augment: Augment
-    faster: ClassVar[str] = ""
     passed_over: ClassVar[str] = ""
 
     def __len__(self) -> int:
@@ -50,6 +48,16 @@ class MemorySet:
     def preprocessing(self) -> Preprocessing:
         """How the pixels are normalised."""
         return self.info.preprocessing
+
+
+class MemorySet(ArraySet):
+    """A set held in memory as a whole: an image for each label.
+
+    Attributes:
+        faster: "": nothing makes them come faster.
+    """
+
+    faster: ClassVar[str] = ""
 
     def fingerprint(self) -> None:
         """None: what is held in memory was checked when it was loaded."""

@@ -30,7 +30,7 @@ from ventralstream.data.augment import Augment
 from ventralstream.data.folder import Preprocessing
 from ventralstream.data.folder_set import RESIZED_CROPS
 from ventralstream.data.listing import Fingerprint
-from ventralstream.data.memory import MemoryReader, MemorySet, fits_on
+from ventralstream.data.memory import ArraySet, MemoryReader, MemorySet, fits_on
 from ventralstream.data.source import SetInfo
 from ventralstream.errors import VentralError, printable, reason
 from ventralstream.files import why_no_file, write_text
@@ -75,37 +75,18 @@ class Header(Spec):
 
 
 @dataclass(frozen=True)
-class PackedSet:
+class PackedSet(ArraySet):
     """A set whose images are mapped from a file: what is not in memory is read when it is needed.
 
     Attributes:
-        info: What it is.
-        images: `[M, C, H, W]`, uint8, those of the file.
-        rows: Which of them are in the set, `[N]`, int64.
-        labels: `[N]`, int64.
+        rows: Which of the file's images are in the set, `[N]`, int64.
         known_by: By what one knows that they are still the same.
-        augment: What training does to its images unless told otherwise.
         faster: What makes them come faster.
-        passed_over: "": there is nothing beside them.
     """
 
-    info: SetInfo
-    images: Tensor
     rows: Tensor
-    labels: Tensor
     known_by: Fingerprint
-    augment: Augment = RESIZED_CROPS
     faster: ClassVar[str] = "more --workers"
-    passed_over: ClassVar[str] = ""
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.labels)
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How the pixels are normalised."""
-        return self.info.preprocessing
 
     def fingerprint(self) -> Fingerprint:
         """By what one knows, when training goes on, that the images are still the same."""
@@ -155,9 +136,8 @@ def open_packed(folder: str | Path, split: str) -> PackedSet:
         )
     known_by = source.replace(images=len(images), contents_sha256=sums[names[1]])
     info = SetInfo("packed", header.classes, header.preprocessing)
-    return PackedSet(
-        info, torch.from_numpy(images), torch.arange(len(images)), torch.from_numpy(np.array(labels)), known_by
-    )
+    pixels, numbers = torch.from_numpy(images), torch.from_numpy(np.array(labels))
+    return PackedSet(info, pixels, numbers, RESIZED_CROPS, torch.arange(len(images)), known_by)
 
 
 def check_packed(folder: str | Path, console: Console | None = None) -> Header:

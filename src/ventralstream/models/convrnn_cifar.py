@@ -7,6 +7,7 @@ from typing import Literal
 
 from ventralstream.cells import GRU, Decay, Reciprocal
 from ventralstream.layers.specs import Act, Conv, GlobalPool, Layer, Linear, Norm, Pool
+from ventralstream.models.cifar import CIFAR_MEAN, CIFAR_STD
 from ventralstream.models.convrnn import CELL_AREAS, chain, everywhere, minimal
 from ventralstream.models.registry import register_model
 from ventralstream.presentation import Constant
@@ -16,7 +17,6 @@ from ventralstream.values import Channels, Count
 CIFAR_CHANNELS = (32, 64, 64, 128, 128)
 CIFAR_STEPS = 10  # 5 steps of recurrence after the first logits
 DECODER_START = 5  # the step at which the image reaches the decoder
-CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 def shallow_small(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ventralstream.cells import CORnetS
 from ventralstream.layers.specs import Act, Conv, Norm, Pool
-from ventralstream.models.convrnn_cifar import CIFAR_MEAN, CIFAR_STD
+from ventralstream.models.cifar import CIFAR_MEAN, CIFAR_STD
 from ventralstream.models.cornet import AREAS, circuit
 from ventralstream.models.registry import register_model
 from ventralstream.spec import NetworkSpec

@@ -12,9 +12,8 @@ from typing import Literal
 
 from ventralstream.errors import VentralError, unknown
 from ventralstream.layers.specs import Act, Conv, Deconv, GlobalPool, Layer, Linear, Norm
-from ventralstream.models.convrnn_cifar import CIFAR_MEAN, CIFAR_STD
+from ventralstream.models.cifar import silent_network
 from ventralstream.models.registry import register_model
-from ventralstream.presentation import Constant
 from ventralstream.spec import Area, Connection, NetworkSpec
 from ventralstream.values import Channels, Count, Side
 
@@ -151,19 +150,8 @@ def _network(
         output=(Norm("batch"), Act("relu"), GlobalPool(), Linear(num_classes)),
         window=(readout_from, None),
     )
-    return NetworkSpec(
-        name,
-        (*states, decoder),
-        (*connections, Connection(states[-1].name, "decoder", delay=0)),
-        "decoder",
-        input_shape=(3, 32, 32),
-        steps=steps,
-        presentation=Constant(),
-        before_start="silent",
-        init="he",
-        mean=CIFAR_MEAN,
-        std=CIFAR_STD,
-    )
+    read = Connection(states[-1].name, "decoder", delay=0)
+    return silent_network(name, (*states, decoder), (*connections, read), steps, "he")
 
 
 def resnet(

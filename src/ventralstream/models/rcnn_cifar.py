@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ventralstream.layers.specs import Act, ActivationName, Conv, GlobalPool, Layer, Linear, Norm, Pool
-from ventralstream.models.convrnn_cifar import CIFAR_MEAN, CIFAR_STD
+from ventralstream.models.cifar import silent_network
 from ventralstream.models.registry import register_model
-from ventralstream.presentation import Constant
 from ventralstream.spec import Area, Connection, NetworkSpec
 from ventralstream.values import Channels, Count, Side
 
@@ -65,19 +64,7 @@ def rcnn(
         areas.append(Area(area, output=(norm, act), combine="add"))
     connections.append(Connection(areas[-1].name, "decoder", delay=0))
     areas.append(Area("decoder", (GlobalPool(), Linear(num_classes))))
-    return NetworkSpec(
-        name,
-        tuple(areas),
-        tuple(connections),
-        "decoder",
-        input_shape=(3, 32, 32),
-        steps=steps,
-        presentation=Constant(),
-        before_start="silent",
-        init="identity",
-        mean=CIFAR_MEAN,
-        std=CIFAR_STD,
-    )
+    return silent_network(name, areas, connections, steps, "identity")
 
 
 @register_model("rcnn")

@@ -22,17 +22,17 @@ class Recipe(Spec):
 
     Attributes:
         data: The image set: cifar10, cifar100, folder, packed or scenes; see `ventralstream.data.load_set`.
-        size: Height and width of the images in pixels, for sets that leave it open; None is their default.
+        size: Height and width of the images in pixels, for sets that leave it open; left out, their default.
         subset: Train on so many images only.
         val_subset: Validate on so many images only.
         holdout: Keep so many training images out, always the same ones, and validate on these: for choices that the
-            test images must not see. None validates on the set's own validation (or test) images.
+            test images must not see. Left out, validation is on the set's own validation (or test) images.
         epochs: Passes through the training images.
         batch_size: Images in a batch, over all devices.
         optimizer: What moves the weights.
         schedule: The learning rate over time.
         loss: What is made smaller: the loss of the readout's decision, or of the answers at several steps.
-        augment: What is done to the training images; what is usual for the set if None.
+        augment: What is done to the training images; left out, what is usual for the set.
         clip: Largest norm of the gradient (of all parameters together); 0 for no limit.
         ema_decay: What is kept in each batch of a moving average of the weights, which is then what is validated and
             saved as the run's weights; 0 for none.
@@ -48,7 +48,7 @@ class Recipe(Spec):
         sync_norm: Whether a normalisation by batch statistics takes those of the whole batch, over all devices; else
             each device takes those of its share.
         tbptt: Steps in a chunk of truncated backpropagation through time: the gradient does not reach back beyond a
-            chunk, and memory does not grow with the steps. None for the whole unroll.
+            chunk, and memory does not grow with the steps. Left out, the whole unroll is one.
     """
 
     data: str = "cifar10"
@@ -80,11 +80,11 @@ class Place(Spec):
     """Where a run takes place; it may change when the run is resumed.
 
     Attributes:
-        root: Folder of the image set (none for "scenes"); None is the one that VENTRALSTREAM_DATA names at the
+        root: Folder of the image set ("scenes" needs none); left out, the one that VENTRALSTREAM_DATA names at the
             beginning.
         device: "auto" takes a GPU if there is one; "gpu" is "cuda" or "mps" (Apple's), whichever is there.
         devices: Processes and devices that share each batch.
-        threads: Processor threads for torch; None is torch's choice. Another number changes the last digits.
+        threads: Processor threads for torch; left out, torch's choice. Another number changes the last digits.
         workers: Processes that decode images, for sets on disk.
         checkpoint_every: Seconds between checkpoints; there is one at the end of each epoch in any case.
     """

@@ -10,7 +10,7 @@ import typer
 from ventralstream.cli import options
 from ventralstream.cli.brain.data import is_file, known
 from ventralstream.cli.brain.models import LINE_EVERY, FeatureOptions, at_one_time, named_as, open_features
-from ventralstream.cli.brain.output import Result, check_files, number, show
+from ventralstream.cli.brain.output import Result, begin, number, show
 from ventralstream.cli.config import CONFIG
 from ventralstream.data_root import data_root
 from ventralstream.errors import VentralError
@@ -60,8 +60,7 @@ def behaviour(
     A softmax read-out is trained on the images that people were not asked about. Without a model, how well people agree
     with themselves.
     """
-    check_files(out, figure)
-    options.use_threads(threads)
+    begin(out, figure, threads)
     from ventralstream.arrays import as_keys, as_text
     from ventralstream.assembly import names_of
     from ventralstream.brain import behavioural_ceiling, behavioural_consistency, choice_probabilities

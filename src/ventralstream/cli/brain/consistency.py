@@ -9,7 +9,7 @@ import typer
 
 from ventralstream.cli import options
 from ventralstream.cli.brain.data import open_recordings
-from ventralstream.cli.brain.output import Result, check_files, number, show
+from ventralstream.cli.brain.output import Result, begin, number, show
 from ventralstream.cli.config import CONFIG
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def consistency(
 
     Median over neurons, mean over halvings.
     """
-    check_files(out, figure)
+    begin(out, figure)
     import numpy as np
 
     from ventralstream.assembly import names_of, time_bins_of

@@ -9,7 +9,7 @@ import typer
 
 from ventralstream.cli import options
 from ventralstream.cli.brain.data import open_recordings
-from ventralstream.cli.brain.output import Result, check_files, show
+from ventralstream.cli.brain.output import Result, begin, show
 from ventralstream.cli.config import CONFIG
 from ventralstream.errors import VentralError
 
@@ -34,7 +34,7 @@ def decode(
 
     Windows are named by their end: what is known at 160 ms rests on spikes until 160 ms.
     """
-    check_files(out, figure)
+    begin(out, figure)
     import numpy as np
 
     from ventralstream.assembly import time_bins_of

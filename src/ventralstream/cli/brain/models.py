@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ventralstream.cli.opened import open_told
+from ventralstream.cli.opened import open_told, refuse_twice
+from ventralstream.cli.options import listed
 from ventralstream.errors import VentralError, unknown
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ class FeatureOptions:
 
     def chosen(self, valid: Sequence[str], usual: Sequence[str], where: str) -> list[str]:
         """The areas asked for; the usual ones if none are."""
-        if self.areas is None:
+        areas = listed(self.areas)
+        if areas is None:
             return list(usual)
-        areas = [a.strip() for a in self.areas.split(",")]
         for area in areas:
             if area not in valid:
                 raise unknown("area", area, valid, where)
@@ -90,10 +91,7 @@ def open_features(
             network = opened.network.to(choose_device(options.device))
             areas = _of_network(network, images, options, opened.name)
             found.append(Features(opened.name, opened.weights, areas, note))
-    names = [f.name for f in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise VentralError(f"two models are called '{name}'; give each once")
+    refuse_twice([f.name for f in found])
     return found
 
 

@@ -10,7 +10,7 @@ import typer
 from ventralstream.cli import options
 from ventralstream.cli.brain.data import is_file, known
 from ventralstream.cli.brain.models import LINE_EVERY, FeatureOptions, named_as, open_features
-from ventralstream.cli.brain.output import Result, check_files, number, show
+from ventralstream.cli.brain.output import Result, begin, number, show
 from ventralstream.cli.config import CONFIG
 from ventralstream.data_root import data_root
 from ventralstream.errors import VentralError
@@ -55,8 +55,7 @@ def ost(
     config: Path | None = CONFIG,
 ) -> None:
     """Correlate when a model first tells each image's object with when monkey IT does (Kar et al. 2019)."""
-    check_files(out, figure)
-    options.use_threads(threads)
+    begin(out, figure, threads)
     from ventralstream.brain import ost_consistency
     from ventralstream.progress import Progress
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ventralstream.cli.options import use_threads
 from ventralstream.errors import VentralError, printable
 from ventralstream.files import write_text
 
@@ -39,8 +40,9 @@ class Result:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
-def check_files(out: Path | None, figure: Path | None) -> None:
-    """Says before the work is done that a file could not be written."""
+def begin(out: Path | None, figure: Path | None, threads: int | None = None) -> None:
+    """What a command that ends in a `Result` begins with: torch's threads, and whether its files can be written."""
+    use_threads(threads)
     if out is not None and not out.parent.is_dir():
         raise VentralError(f"the folder of '{out}' does not exist")
     if figure is not None:

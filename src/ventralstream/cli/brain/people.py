@@ -11,7 +11,7 @@ import typer
 from ventralstream.cli import options
 from ventralstream.cli.brain.data import known
 from ventralstream.cli.brain.models import LINE_EVERY
-from ventralstream.cli.brain.output import Result, check_files, number, show
+from ventralstream.cli.brain.output import Result, begin, number, show
 from ventralstream.cli.config import CONFIG
 from ventralstream.cli.opened import unfinished
 from ventralstream.data_root import data_root
@@ -55,8 +55,7 @@ def people(
     human-speed-accuracy: naming CIFAR-10 classes at forced response times. human-occlusion: naming occluded objects,
     with a backward mask and without, by the time from image to mask.
     """
-    check_files(out, figure)
-    options.use_threads(threads)
+    begin(out, figure, threads)
     name = known(data, ["people"])
     if name == "human-occlusion":
         if run is not None:

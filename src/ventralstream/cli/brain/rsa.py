@@ -10,7 +10,7 @@ import typer
 from ventralstream.cli import options
 from ventralstream.cli.brain.data import is_file, known, open_recordings
 from ventralstream.cli.brain.models import LINE_EVERY, FeatureOptions, named_as, open_features
-from ventralstream.cli.brain.output import Result, check_files, nanmean, number, plain, show
+from ventralstream.cli.brain.output import Result, begin, nanmean, number, plain, show
 from ventralstream.cli.config import CONFIG
 from ventralstream.data_root import data_root
 
@@ -51,8 +51,7 @@ def rsa(
 
     kriegeskorte-92 are 92 objects in monkey and human IT; without a model the two are compared.
     """
-    check_files(out, figure)
-    options.use_threads(threads)
+    begin(out, figure, threads)
     import numpy as np
 
     from ventralstream.brain.similarity.rdm import rdm

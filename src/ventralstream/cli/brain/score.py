@@ -10,7 +10,7 @@ import typer
 from ventralstream.cli import options
 from ventralstream.cli.brain.data import open_recordings
 from ventralstream.cli.brain.models import LINE_EVERY, FeatureOptions, at_one_time, named_as, open_features
-from ventralstream.cli.brain.output import Result, check_files, nanmean, number, show
+from ventralstream.cli.brain.output import Result, begin, nanmean, number, show
 from ventralstream.cli.config import CONFIG
 from ventralstream.errors import VentralError
 
@@ -78,8 +78,7 @@ def score(
 
     A figure shows time courses under the ceiling, or, of recordings without time, each area's score and the neurons.
     """
-    check_files(out, figure)
-    options.use_threads(threads)
+    begin(out, figure, threads)
     from ventralstream.brain import CORRECTIONS, assign_areas, select
     from ventralstream.brain.mapping.predictivity import mapping_named, predictivity, unscored
     from ventralstream.brain.recordings.reliability import correction_named
