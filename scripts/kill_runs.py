@@ -70,7 +70,7 @@ class Case:
 RICH = {
     "optimizer": {"type": "muon"},
     "loss": {"type": "random_duration", "label_smoothing": 0.1},
-    "augment": {"area": 0.5, "crop": 2, "flip": "alternating", "cutout": 4},
+    "augment": {"part": 0.5, "crop": 2, "flip": "alternating", "cutout": 4},
     "ema_decay": 0.9,
 }
 ADAM = {"optimizer": {"type": "adamw"}, "loss": {"type": "random_step"}, "precision": "bf16", "ema_decay": 0.9}

@@ -208,7 +208,7 @@ def test_resized_crops_of_either_kind_are_parts_of_the_image(kind, in_folder, tm
     else:
         Image.fromarray(ramp.permute(1, 2, 0).numpy()).save(tmp_path / "ramp.png")
         data = FolderSet(SetInfo("toy", ("a",), Preprocessing(64)), tmp_path, ("ramp.png",) * 50, torch.arange(50))
-    loader = Loader(data, 50, train=True, augment=Augment(area=0.2, flip="random"))
+    loader = Loader(data, 50, train=True, augment=Augment(part=0.2, flip="random"))
     ((images, _),) = collect(loader)
     preprocessing = data.preprocessing
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (preprocessing.mean, preprocessing.std))

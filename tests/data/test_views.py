@@ -62,7 +62,7 @@ def test_without_options_nothing_happens(images):
     assert augmented(images, Augment(), views(Augment()), [0, 0, 0]) is images
 
 
-EVERYTHING = Augment(area=0.3, crop=3, flip="random", cutout=4)
+EVERYTHING = Augment(part=0.3, crop=3, flip="random", cutout=4)
 
 
 def test_a_view_belongs_to_seed_epoch_and_image_alone():
@@ -101,8 +101,8 @@ def test_alternating_flips_show_both_sides_in_two_epochs():
     assert not views(Augment(crop=2)).mirrored.any()
 
 
-def test_parts_have_the_area_and_the_shape_that_was_asked_for():
-    augment = Augment(area=0.08)
+def test_parts_have_the_size_and_the_shape_that_was_asked_for():
+    augment = Augment(part=0.08)
     box = views(augment, range(4000)).box.numpy()
     top, left, height, width = torch.from_numpy(part_of((300, 400), augment, box)).T
     assert top.min() >= 0 and (top + height).max() <= 300 + 1e-9
@@ -133,6 +133,6 @@ def test_bad_options_are_refused():
     with pytest.raises(VentralError, match="fewer pixels than an image has, got 32 for 32"):
         Augment(crop=32).check_size(32)
     Augment(crop=31).check_size(32)
-    for options in ({"flip": "altrenating"}, {"crop": -1}, {"area": 0.0}, {"cutout": 1.5}):
+    for options in ({"flip": "altrenating"}, {"crop": -1}, {"part": 0.0}, {"cutout": 1.5}):
         with pytest.raises(VentralError):
             Augment(**options)

@@ -159,7 +159,7 @@ def test_a_run_interrupted_again_and_again_goes_on_exactly(tmp_path, whole, spec
         {"optimizer": Muon(), "ema_decay": 0.9, "loss": RandomDurationLoss(), "remat": True},
         {"optimizer": Muon(), "ema_decay": 0.9, "loss": RandomStepLoss(), "accumulate": 2, "precision": "bf16"},
         {"optimizer": AdamW(), "loss": WeightedLoss(step_weights=(0.3, 1.0)), "whiten": False, "tbptt": 2},
-        {"augment": Augment(area=0.5, crop=2, flip="alternating", cutout=4), "ema_decay": 0.99},
+        {"augment": Augment(part=0.5, crop=2, flip="alternating", cutout=4), "ema_decay": 0.99},
     ],
     ids=lambda changes: "-".join(changes),
 )

@@ -18,8 +18,8 @@ class Augment(Spec):
     What an image goes through is a function of (seed, epoch, image) alone, whatever batch, device or process it is in.
 
     Attributes:
-        area: A random part of the image, of at least this part of its area and 3/4 to 4/3 as wide as it is high, is
-            resized to the whole ("random resized crop", Szegedy et al. 2015; 0.08 is usual on ImageNet). 1: no such
+        part: A random part of the image, of at least this share of its surface and 3/4 to 4/3 as wide as it is high,
+            is resized to the whole ("random resized crop", Szegedy et al. 2015; 0.08 is usual on ImageNet). 1: no such
             part.
         crop: Largest random shift in pixels, in each direction; what comes in from outside is the image's reflection
             (our choice: black would be an edge that is not in the image).
@@ -29,7 +29,7 @@ class Augment(Spec):
             2017); 0: none.
     """
 
-    area: Annotated[float, Within(0.01, 1)] = 1.0
+    part: Annotated[float, Within(0.01, 1)] = 1.0
     crop: Natural = 0
     flip: Literal["none", "random", "alternating"] = "none"
     cutout: Natural = 0

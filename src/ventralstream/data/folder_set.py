@@ -22,7 +22,7 @@ from ventralstream.data.source import SetInfo, Share
 from ventralstream.data.views import part_of
 from ventralstream.data.workers import Workers
 
-RESIZED_CROPS = Augment(area=0.08, flip="random")  # what is usual on ImageNet
+RESIZED_CROPS = Augment(part=0.08, flip="random")  # what is usual on ImageNet
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class FileReader:
 def _read_file(data: FolderSet, augment: Augment | None, which: tuple[int, list[float]]) -> Tensor:
     row, box = which
     path, preprocessing = data.folder / data.ids[row], data.preprocessing
-    if augment is None or augment.area == 1:
+    if augment is None or augment.part == 1:
         return preprocessing.read(path)
     image = open_image(path, preprocessing.channels)
     top, left, height, width = part_of((image.height, image.width), augment, np.array(box)).tolist()

@@ -85,7 +85,7 @@ class MemoryReader:
         images: `[M, C, H, W]`, uint8.
         labels: `[N]`, int64.
         rows: Of the set's N images, which of the M each is, `[N]`; None if they are the same.
-        augment: Of which `area` is done here.
+        augment: Of which `part` is done here.
         threads: How many read ahead, each a batch; with 0 a batch is read when it is asked for.
         pin: Whether batches come in pinned memory, from which a GPU copies them while it works.
     """
@@ -107,7 +107,7 @@ class MemoryReader:
         share, rows = which
         labels = self.labels.index_select(0, rows)
         images = self.images.index_select(0, rows if self.rows is None else self.rows[rows])
-        if self.augment is not None and self.augment.area < 1:
+        if self.augment is not None and self.augment.part < 1:
             parts = part_of((images.shape[2], images.shape[3]), self.augment, share.box.numpy())
             images = resampled(images, torch.from_numpy(parts))
         return (images.pin_memory(), labels.pin_memory()) if self.pin else (images, labels)

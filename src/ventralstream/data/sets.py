@@ -52,7 +52,7 @@ def load_set(
       reflects (as He et al. 2016, but for what comes in from outside; see `Augment`).
     * "folder": `root/train/<class>/...` and `root/val/<class>/...`, images as `open_image` takes them, read as
       needed (Tiny-ImageNet as it is published, too: `root/val/val_annotations.txt` says what the images in
-      `root/val/images` are); training usually cuts out parts of at least 8 % of the area and reflects, evaluation
+      `root/val/images` are); training usually cuts out parts of at least 8 % of the surface and reflects, evaluation
       is the "crop" of `Preprocessing`. The classes are the folders in `root/train` (in `root/val` if there is no
       `train`) by name, but for hidden ones.
     * "packed": what `ventral data pack` made of such a folder; training usually does the same.

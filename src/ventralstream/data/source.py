@@ -83,7 +83,7 @@ class Source(Protocol):
         """Makes what reads it.
 
         Args:
-            augment: Of which the reader does `area`; None for none.
+            augment: Of which the reader does `part`; None for none.
             workers: Number of processes (or threads) that read ahead, for a set on disk.
             device: Where the images are wanted; a reader need not move them, but may make that fast.
         """

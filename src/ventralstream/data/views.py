@@ -79,7 +79,7 @@ def _uniform(counters: NDArray[np.uint64], key: int) -> NDArray[Any]:
 
 
 def augmented(images: Tensor, augment: Augment, views: Views, fill: Sequence[float]) -> Tensor:
-    """A batch as an epoch shows it, but for `area`, which is `resampled`'s.
+    """A batch as an epoch shows it, but for `part`, which is `resampled`'s.
 
     Args:
         images: `[B, C, H, W]`, of any type.
@@ -129,8 +129,8 @@ def part_of(size: tuple[int, int], augment: Augment, box: NDArray[np.float64]) -
         `[..., 4]`, float64.
     """
     width_to_height = np.exp((2 * box[..., 1] - 1) * _RATIO)
-    area = (augment.area + (1 - augment.area) * box[..., 0]) * (size[0] * size[1])
-    sides = np.stack([np.sqrt(area / width_to_height), np.sqrt(area * width_to_height)], -1)
+    pixels = (augment.part + (1 - augment.part) * box[..., 0]) * (size[0] * size[1])
+    sides = np.stack([np.sqrt(pixels / width_to_height), np.sqrt(pixels * width_to_height)], -1)
     sides = np.maximum(np.minimum(sides, size), 1)
     return np.concatenate([box[..., 2:] * (np.array(size) - sides), sides], -1)
 
