@@ -181,6 +181,9 @@ def onnx(names: list[str]) -> None:
 
     for name in names:
         net = small_published(name).float()
+        with torch.no_grad():  # over 22 steps fresh ones grow until every confidence is 1
+            for kernel in (p for p in net.parameters() if p.dim() > 1):
+                kernel.mul_(0.8)
         size = net.spec.input_shape[1]
         x = torch.randn(3, 3, size, size)
         with tempfile.TemporaryDirectory() as folder, torch.no_grad():
