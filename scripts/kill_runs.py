@@ -57,6 +57,7 @@ class Case:
         ranks: Processes that share each batch; started as torchrun does.
         every: Seconds between checkpoints.
         devices: Whether the first process starts the others (`--devices`).
+        batch: Images in a batch.
     """
 
     recipe: dict[str, object] = field(default_factory=dict)
@@ -65,6 +66,7 @@ class Case:
     ranks: int = 1
     every: float = 0.0
     devices: bool = False
+    batch: int = 4
 
 
 RICH = {
@@ -85,6 +87,7 @@ CASES = {
     "ranks": Case(RICH, ranks=2),
     "ranks-workers": Case(ADAM, workers=2, ranks=2, every=0.1),
     "ranks-cifar10": Case(ADAM, data="cifar10", ranks=2),
+    "three": Case(RICH, ranks=3, batch=3),
     "devices": Case(ranks=2, devices=True),
 }
 
@@ -266,7 +269,13 @@ class Runs:
         self.spec = self.folder / "spec.json"
         self.spec.write_text(small_network().to_text())
         case = self.case
-        recipe = {"data": case.data, "epochs": EPOCHS, "batch_size": 4, "subset": 4 * BATCHES, "val_subset": 20}
+        recipe = {
+            "data": case.data,
+            "epochs": EPOCHS,
+            "batch_size": case.batch,
+            "subset": case.batch * BATCHES,
+            "val_subset": 20,
+        }
         recipe |= {} if case.data == "cifar10" else {"size": 16}
         self.recipe = self.folder / "recipe.yaml"
         self.recipe.write_text(json.dumps(recipe | case.recipe))

@@ -1,6 +1,9 @@
+import time
+
 import pytest
 
 from ventralstream.training.metrics import Metrics, read_rows
+from ventralstream.training.run import resume, train
 
 
 def test_a_resumed_file_is_that_of_a_run_that_never_stopped(tmp_path):
@@ -27,3 +30,21 @@ def test_what_is_not_measured_is_empty_and_what_is_no_column_is_refused(tmp_path
     with pytest.raises(ValueError, match="c"):
         metrics.add(8, c=1.0)
     assert read_rows(tmp_path / "nowhere.csv") == []
+
+
+@pytest.mark.parametrize("set_back", [0.0, 10 * 86_400.0], ids=["at once", "the clock was set back"])
+def test_tensorboard_shows_each_row_once(tmp_path, monkeypatch, spec, recipe, place, stop, set_back):
+    """However soon, by its clock, a run goes on."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    place = place.replace(checkpoint_every=3600.0)  # that of the first epoch; after it a row is logged, and again later
+    with pytest.raises(BaseException, match="power"):
+        train(spec, recipe, tmp_path / "run", place=place, after_batch=stop(11))
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - set_back)
+    resume(tmp_path / "run")
+    board = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    rows = read_rows(tmp_path / "run" / "metrics.csv")
+    for name in ("train_loss", "val_accuracy"):
+        expected = [(int(row["step"]), pytest.approx(float(row[name]))) for row in rows if row[name]]
+        assert [(event.step, event.value) for event in board.Scalars(name)] == expected

@@ -20,6 +20,7 @@ from ventralstream.evaluation import StepCounts, evaluating
 from ventralstream.interrupt import Interruption
 from ventralstream.layers.sync_norm import synchronise
 from ventralstream.training.averaging import Average
+from ventralstream.training.board import open_board
 from ventralstream.training.checkpoint import checkpoints, keep_only, position, position_name, write_checkpoint
 from ventralstream.training.finite import Watch, check_finite
 from ventralstream.training.folder import CHECKPOINTS, TENSORBOARD, Checkpoint, RunFolder
@@ -130,7 +131,7 @@ class Session:
         self.board: SummaryWriter | None = None
         if fabric.is_global_zero:
             self.metrics = Metrics(run.metrics, metric_names(network.spec), start.metrics)
-            self.board = SummaryWriter(str(run.path / TENSORBOARD), purge_step=self.done + 1)
+            self.board = open_board(run.path / TENSORBOARD, self.done)
         self.saved, self.saved_at = (self.epoch, self.batch), time.monotonic()
         # What is later than the start was damaged, or the run would stand there.
         there = checkpoints(run.path / CHECKPOINTS)
