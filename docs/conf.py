@@ -1,4 +1,4 @@
-"""How the site is built of these pages: `python scripts/site.py`."""
+"""How the site is built of these pages: `python scripts/build_site.py`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ copyright = author
 version = release = __version__
 language = "en-GB"
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "objects", "links_in_docstrings", "command_line"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_design",
+    "objects",
+    "links_in_docstrings",
+    "command_line",
+]
 exclude_patterns = ["_ext"]
 root_doc = "index"
 
@@ -27,7 +35,7 @@ myst_enable_extensions = ["colon_fence", "fieldlist"]
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE.parent / "build" / "notebooks")
 nb_execution_in_temp = True
-nb_execution_timeout = 180
+nb_execution_timeout = 600  # seconds, of one cell; a machine may be busy
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True

@@ -6,11 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from docutils.nodes import make_id
-
 DOCS = Path(__file__).parents[1]
 _SECTIONS = {
-    number: make_id(f"{number} {title}")
+    number: re.sub(r"[^a-z0-9]+", "-", f"{number} {title}".lower()).strip("-")  # as docutils makes them
     for number, title in re.findall(r"^### ([ABC]\.\d+) (.*)$", (DOCS / "papers.md").read_text(), re.M)
 }
 _OF_PAPERS = re.compile(r"`?docs/papers\.md`?((?: |, | and |-|\s)*[ABC]\.\d+(?:(?:-|, | and )[ABC]\.\d+)*)")
