@@ -42,6 +42,14 @@ def explore(
             " connection, as cut:conv5-conv3."
         ),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Recordings to show beside it, as for `ventral brain score`; --images is then the folder of their"
+            " images."
+        ),
+    ] = None,
+    root: options.Root = None,
     out: Annotated[Path | None, typer.Option("--out", help="The page to write, e.g. page.html.")] = None,
     port: Annotated[
         int,
@@ -68,18 +76,20 @@ def explore(
     given = [*(images or []), *(more or [])]
     shown = None if presentation is None else presentation_of(presentation, masks=True)
     if out is None:
-        _live(model, given, shown, steps, versus, title, port, seed)
+        _live(model, given, shown, steps, versus, data, title, port, seed)
         return
     if not out.resolve().parent.is_dir():
         raise VentralError(f"the folder of the page '{printable(out)}' does not exist")
 
+    from ventralstream.cli.explore_data import open_session
     from ventralstream.cli.opened import open_told
     from ventralstream.explore.exhibit import beside, image_files
     from ventralstream.explore.page import page
     from ventralstream.explore.trace import MOST_BYTES
     from ventralstream.files import write_text
 
-    paths = image_files(given)
+    session = None if data is None else open_session(data, root, given)
+    paths = [] if session else image_files(given)
     opened, _ = open_told(model or DEFAULT, seed)
     networks, tags = [opened], [opened.name]
     if versus is not None:
@@ -87,9 +97,10 @@ def explore(
         networks, tags = [opened, other], list(named)
     traces = []
     for network in networks:
-        pictures = _pictures(network, paths)
+        pictures = session.pictures(network) if session else _pictures(network, paths)
         traces.append(_traced(network, pictures, steps, shown, MOST_BYTES // len(networks)))
-    text = page(traces, tags, title=title or "")
+    neural = session.beside(opened, steps, shown) if session else None
+    text = page(traces, tags, title=title or "", neural=neural)
     write_text(out, text)
     typer.echo(
         printable(f"{out}: {opened.name}, {len(traces[0].header['images']['names'])} images ({pictures.source}),")
@@ -103,12 +114,14 @@ def _live(
     shown: Presentation | None,
     steps: int | None,
     versus: str | None,
+    data: str | None,
     title: str | None,
     port: int,
     seed: int,
 ) -> None:
     """Serves the live page until Ctrl-C."""
-    named = {"--images": images, "--presentation": shown, "--steps": steps, "--versus": versus, "--title": title}
+    named = {"--images": images, "--presentation": shown, "--steps": steps, "--versus": versus}
+    named |= {"--data": data, "--title": title}
     if chosen := [name for name, value in named.items() if value]:
         raise VentralError(
             f"{chosen[0]} is of a page that is written (--out page.html); the live page asks for it itself"

@@ -140,7 +140,6 @@ export class Graph {
         drawFrame(face, frame, this.side - 4);
         note.textContent = { image: "shown", mask: "mask", blank: "blank" }[frame.shows];
         node.className = `node ${frame.shows === "blank" ? "idle" : "driven"}`;
-        node.setAttribute("aria-label", `image: ${note.textContent} now`);
         node.tabIndex = -1;
         continue;
       }
@@ -149,11 +148,10 @@ export class Graph {
       if (isAnswer) face.textContent = says ? says.name : "…";
       else this.drawPicture(face, name);
       const fresh = a.driven[step] && !(step && a.driven[step - 1]);
-      const state = !a.exists[step] ? "not yet there" : !a.driven[step] ? (a.driven.indexOf(1) >= 0 && step > a.driven.indexOf(1) ? "signal gone" : "waiting") : fresh ? "signal arrives" : a.same[step] ? "unchanged" : "changing";
+      const state = !a.exists[step] ? "not yet there" : !a.driven[step] ? (a.driven.indexOf(1) >= 0 && step > a.driven.indexOf(1) ? "gone again" : "waiting") : fresh ? "signal arrives" : a.same[step] ? "unchanged" : "changing";
       note.textContent = isAnswer && says ? `${(100 * says.p).toFixed(0)} %` : state;
       node.className = `node ${a.driven[step] ? "driven" : "idle"}${fresh ? " fresh" : ""}`;
       node.setAttribute("aria-pressed", String(name === area));
-      node.setAttribute("aria-label", `${name}: ${isAnswer && says ? `says ${says.name}, ${note.textContent}` : state}`);
     }
     for (const { c, back, path } of this.wires) {
       const carries = c.carries[step];

@@ -112,7 +112,7 @@ export class Numbers {
         a.shape.join(" x "),
         a.cell || "–",
         ms(a.first_step * trace.dt_ms),
-        !a.exists[step] ? "not there" : a.driven[step] ? (a.same[step] ? "unchanged" : "driven") : a.driven.slice(0, step).includes(1) ? "signal gone" : "waiting",
+        !a.exists[step] ? "not there" : a.driven[step] ? (a.same[step] ? "unchanged" : "driven") : a.driven.slice(0, step).includes(1) ? "gone again" : "waiting",
         element("span", { "data-number": "mean", "data-area": a.name }, short(a.mean?.[image][step])),
         element("span", { "data-number": "change", "data-area": a.name }, percent(a.change?.[image][step])),
         ...(other ? [short(twin?.mean?.[image][other.stepAt(now)])] : []),
