@@ -26,7 +26,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "slurm": ("submitit",),
     "search": (
         *("torchvision", "lightning", "tensorboard", "PIL", "sklearn", "rich", "yaml"),
-        *("optuna", "sqlalchemy", "psycopg"),
+        *("optuna", "sqlalchemy", "psycopg", "pandas"),
     ),
     "hub": ("huggingface_hub", "google_crc32c", "pooch", "torchvision", "rich"),
 }

@@ -12,7 +12,7 @@ from ventralstream.cli.config import CONFIG
 from ventralstream.cli.fields import changed, with_fields
 from ventralstream.errors import VentralError, printable
 from ventralstream.search.objective import Sleep
-from ventralstream.search.options import Search
+from ventralstream.search.options import Search, Surrogate
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -25,7 +25,8 @@ app = typer.Typer(
     help="Search for architectures: train many networks briefly, and propose better ones from what came of them.",
     no_args_is_help=True,
 )
-HOW, TEST = "How", "To test how workers are run"
+HOW, TEST = "How", "To test the search itself"
+_TEST = {"objective", *Sleep().to_json(), *Surrogate().to_json()}
 
 Name = Annotated[str, typer.Argument(help="The study's name.", show_default=False)]
 Storage = Annotated[
@@ -41,7 +42,7 @@ DATABASE = "search.db"
 
 
 @app.command()
-@with_fields(how=(Search, lambda name: TEST if name in Sleep().to_json() or name == "objective" else HOW))
+@with_fields(how=(Search, lambda name: TEST if name in _TEST else HOW))
 def create(
     space: Annotated[
         str,
@@ -192,6 +193,38 @@ def export(
     spec = spec_from_json(found.user_attrs["spec"])
     write_text(out, spec.replace(name=f"{opened.name}_{found.number}").to_text())
     print(f"trial {found.number} is in '{printable(out)}'; train it: ventral train {out} --recipe cifar10 --out RUN")
+
+
+@app.command()
+def report(
+    study: Name,
+    out: Annotated[Path, typer.Option(help="The page, one HTML file.")],
+    storage: Storage = DATABASE,
+    space: SpaceFile = None,
+) -> None:
+    """Write a page about a study: accuracy by sample, what mattered, the best and the median cell, costs, workers."""
+    from ventralstream.search.report import write_report
+    from ventralstream.search.study import open_study
+
+    write_report(open_study(study, storage, space), out)
+    print(f"the report of '{printable(study)}' is in '{printable(out)}'")
+
+
+@app.command()
+def table(
+    study: Name,
+    out: Annotated[
+        Path, typer.Option(help="The table, NAME.csv or NAME.csv.gz; what it has of other studies stays in it.")
+    ],
+    storage: Storage = DATABASE,
+    space: SpaceFile = None,
+) -> None:
+    """Put a study's finished trials into a table, a row a trial: specs, costs, accuracies."""
+    from ventralstream.search.study import open_study
+    from ventralstream.search.trained import add_study
+
+    count = add_study(open_study(study, storage, space), out)
+    print(f"{count} trials of '{printable(study)}' are in '{printable(out)}'")
 
 
 def _show(study: str, storage: str, which: str, space: Path | None) -> None:

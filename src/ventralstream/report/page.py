@@ -49,6 +49,11 @@ def wide(body: str) -> str:
     return f'<div class="wide">{body}</div>'
 
 
+def fitting(broad: str, narrow: str) -> str:
+    """Two drawings of the same, of which a page shows the one that fits its width."""
+    return f'<div class="broad">{broad}</div><div class="narrow">{narrow}</div>'
+
+
 def legend(items: Iterable[tuple[str, str]]) -> str:
     """A legend: pairs of a drawn sample and what it stands for."""
     inside = "".join(f"<li>{sample}<span>{escape(name)}</span></li>" for sample, name in items)

@@ -42,6 +42,10 @@ figcaption { margin-top: .6rem; max-width: 46rem; }
 .panel { min-width: 0; }
 .wide { overflow-x: auto; }
 .wide svg { min-width: 30rem; }
+.narrow { display: none; }
+@media (max-width: 44rem) { .broad { display: none; }
+.narrow { display: block; } }
+figure + .wide { margin-top: 1.2rem; }
 .strip { display: flex; flex-wrap: wrap; gap: 4px; margin: 0 0 .5rem; }
 .beside { display: flex; gap: .8rem; align-items: flex-start; }
 .beside > img { flex: none; }
@@ -117,6 +121,26 @@ svg .wire.again { stroke: var(--s1); opacity: .75; }
 svg .wire.back { stroke: var(--s2); stroke-dasharray: 4 3; }
 svg text.on-computed { fill: var(--page); font-weight: 600; font-size: 11px; }
 svg text.on-batch-free { fill: var(--s1); font-weight: 600; font-size: 11px; }
+svg .dots { fill: none; stroke: var(--s3); stroke-width: 4.5; stroke-linecap: round; opacity: .6; }
+svg .dots.many { stroke-width: 3; opacity: .3; }
+svg .dot.truth-dot { fill: var(--right); }
+svg .fill.s1 { fill: var(--s1); stroke: none; }
+svg .bar { fill: none; stroke: var(--s1); }
+svg .bar.s2 { stroke: var(--s2); }
+svg .bar.s3 { stroke: var(--s3); }
+svg .bar.error { stroke: var(--wrong); }
+svg .bar.faint { stroke: var(--faint); }
+svg .bar.open { stroke: var(--ink); stroke-dasharray: 2 2; }
+svg .edge { fill: none; stroke: var(--ink); stroke-width: 1.6; }
+svg .edge.gates { stroke: var(--s2); stroke-dasharray: 5 3; }
+svg .edge.keeps { stroke: var(--s1); }
+svg .edge.head { fill: var(--ink); stroke: none; }
+svg .edge.head.gates { fill: var(--s2); }
+svg .edge.head.keeps { fill: var(--s1); }
+svg .node { fill: var(--card); stroke: var(--muted); stroke-width: 1.2; }
+svg .node.own { stroke: var(--s1); stroke-width: 2; }
+svg .node.gate { stroke: var(--s2); stroke-width: 1.6; }
+svg .halo { paint-order: stroke; stroke: var(--page); stroke-width: 3px; stroke-linejoin: round; }
 svg text.on-reused { fill: var(--s3); font-weight: 600; font-size: 11px; }
 """
 ).strip()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ventralstream.search.spaces import load_space as load_space
     from ventralstream.search.study import create_study as create_study
     from ventralstream.search.study import open_study as open_study
+    from ventralstream.search.trained import table as table
     from ventralstream.search.worker import work as work
 else:
     from ventralstream.lazy import attach

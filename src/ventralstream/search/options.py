@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from ventralstream.errors import VentralError
 from ventralstream.jsonable import Spec, tagged
 from ventralstream.search.objective import Objective, Training
+from ventralstream.search.surrogate import Surrogate as Surrogate  # so that a study can name it
 from ventralstream.values import Count, Natural, Positive, Seed, Within
 
 SamplerName = Literal["tpe", "random", "grid"]
@@ -32,7 +33,8 @@ class Search(Spec):
         heartbeat: Seconds between two signs of life of a worker.
         grace: Seconds without one after which a worker counts as dead, and another carries its trial on.
         deaths: Workers that may die in a trial, without an epoch between, before it is given up.
-        objective: What a trial does: "training", or, to test how workers are run, "sleep".
+        objective: What a trial does: "training"; "surrogate", which foretells its accuracy from networks that were
+            trained; or, to test how workers are run, "sleep".
     """
 
     sampler: SamplerName = "tpe"

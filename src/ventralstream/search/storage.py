@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import exc, orm
 
 from ventralstream.errors import VentralError, reason
+from ventralstream.search.rows import read_trials
 
 R = TypeVar("R")
 Requeue = Callable[[optuna.Study, FrozenTrial], None]
@@ -49,7 +50,6 @@ _PATIENT = (
     "set_trial_system_attr",
     "get_trial",
     "get_all_trials",
-    "_get_trials",
     "get_best_trial",
     "get_trial_id_from_study_id_trial_number",
 )
@@ -138,6 +138,22 @@ class Storage(RDBStorage):
             return
         with self.together():
             self._kept.writes.append(one)
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """Reads trials, much faster than Optuna does: 10,000 in some seconds."""
+        wanted = None if states is None else [state for state in TrialState if state in states]
+
+        def read() -> list[FrozenTrial]:
+            with self.engine.connect() as connection:
+                return read_trials(connection, study_id, wanted, included_trial_ids, trial_id_greater_than)
+
+        return self.patiently(read)
 
     def record_heartbeat(self, trial_id: int) -> None:
         """Notes a sign of life; one that does not come through is no matter, the next one may."""

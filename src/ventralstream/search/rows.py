@@ -1,0 +1,184 @@
+"""Trials read from the database in a few queries, or written; Optuna makes an object of each value, 20 times slower.
+
+What is read is what Optuna reads; `tests/search/test_rows.py` compares them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.storages._rdb.models import (
+    StudyModel,
+    TrialIntermediateValueModel,
+    TrialModel,
+    TrialParamModel,
+    TrialSystemAttributeModel,
+    TrialUserAttributeModel,
+    TrialValueModel,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+MOST_NAMED = 500  # trials that one query names by their numbers; beyond, all are read
+
+
+def read_trials(
+    connection: sa.Connection,
+    study: int,
+    states: Collection[TrialState] | None = None,
+    included: Collection[int] = (),
+    above: int = -1,
+) -> list[FrozenTrial]:
+    """Trials of a study, in the order in which they were made.
+
+    Args:
+        connection: To the database.
+        study: The study's number there.
+        states: Only those in these states.
+        included: With `above`: only those whose id is among these, or above that.
+        above: See `included`; all ids are if it is -1.
+
+    Raises:
+        KeyError: if there is no such study.
+    """
+    if connection.execute(sa.select(StudyModel.study_id).where(StudyModel.study_id == study)).first() is None:
+        raise KeyError(f"there is no study {study}")
+    wanted = TrialModel.study_id == study
+    if states is not None:
+        wanted &= TrialModel.state.in_(states)
+    if above > -1:
+        named = [i for i in included if i <= above]
+        later = TrialModel.trial_id > above
+        wanted &= sa.or_(TrialModel.trial_id.in_(named), later) if len(named) <= MOST_NAMED else sa.true()
+    return [t for t in _read(connection, wanted) if above < 0 or t._trial_id > above or t._trial_id in included]
+
+
+def write_trials(connection: sa.Connection, study: int, trials: Sequence[FrozenTrial]) -> None:
+    """Adds many trials at once; nobody else may write to the study meanwhile.
+
+    Args:
+        connection: To the database, in a transaction.
+        study: The study's number there.
+        trials: The trials, which get new numbers and ids. Their values are finite.
+    """
+    there = sa.select(sa.func.count()).where(TrialModel.study_id == study)
+    first = connection.execute(there).scalar_one()
+    id_of = (connection.execute(sa.select(sa.func.max(TrialModel.trial_id))).scalar_one() or 0) + 1
+    rows: dict[Any, list[dict[str, Any]]] = {model: [] for model in (TrialModel, *_PARTS)}
+    for i, t in enumerate(trials):
+        own = {"trial_id": id_of + i}
+        times = {"datetime_start": _utc(t.datetime_start), "datetime_complete": _utc(t.datetime_complete)}
+        rows[TrialModel].append({**own, "number": first + i, "study_id": study, "state": t.state, **times})
+        for objective, value in enumerate(t.values or []):
+            rows[TrialValueModel].append({**own, "objective": objective, "value": value, "value_type": "FINITE"})
+        for name, value in t.params.items():
+            d = t.distributions[name]
+            stored = {"param_value": d.to_internal_repr(value), "distribution_json": distribution_to_json(d)}
+            rows[TrialParamModel].append({**own, "param_name": name, **stored})
+        for step, value in t.intermediate_values.items():
+            stored = {"intermediate_value": value, "intermediate_value_type": "FINITE"}
+            rows[TrialIntermediateValueModel].append({**own, "step": step, **stored})
+        for model, attributes in ((TrialUserAttributeModel, t.user_attrs), (TrialSystemAttributeModel, t.system_attrs)):
+            rows[model] += [{**own, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
+    for model, made in rows.items():
+        if made:
+            connection.execute(sa.insert(model.__table__), made)
+    if connection.dialect.name == "postgresql":  # it counts by itself, and must not begin where we did
+        connection.execute(sa.text("select setval('trials_trial_id_seq', (select max(trial_id) from trials))"))
+
+
+_PARTS = (
+    TrialValueModel,
+    TrialParamModel,
+    TrialIntermediateValueModel,
+    TrialUserAttributeModel,
+    TrialSystemAttributeModel,
+)
+
+
+def _read(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> list[FrozenTrial]:
+    values: dict[int, dict[int, float]] = {}
+    for trial, objective, value, kind in _of(
+        connection, wanted, TrialValueModel, "objective", "value", "value_type", order="objective"
+    ):
+        values.setdefault(trial, {})[objective] = TrialValueModel.stored_repr_to_value(value, kind)
+    params: dict[int, dict[str, Any]] = {}
+    distributions: dict[int, dict[str, BaseDistribution]] = {}
+    for trial, name, value, text in _of(
+        connection, wanted, TrialParamModel, "param_name", "param_value", "distribution_json", order="param_id"
+    ):
+        distribution = _distribution(text)
+        params.setdefault(trial, {})[name] = distribution.to_external_repr(value)
+        distributions.setdefault(trial, {})[name] = distribution
+    curves: dict[int, dict[int, float]] = {}
+    kind_of = TrialIntermediateValueModel.stored_repr_to_intermediate_value
+    for trial, step, value, kind in _of(
+        connection,
+        wanted,
+        TrialIntermediateValueModel,
+        *("step", "intermediate_value", "intermediate_value_type"),
+        order="step",
+    ):
+        curves.setdefault(trial, {})[step] = kind_of(value, kind)
+    user = _attributes(_of(connection, wanted, TrialUserAttributeModel, "key", "value_json"))
+    system = _attributes(_of(connection, wanted, TrialSystemAttributeModel, "key", "value_json"))
+    model = TrialModel
+    columns = (model.trial_id, model.number, model.state, model._datetime_start_utc, model._datetime_complete_utc)
+    return [
+        FrozenTrial(
+            number,
+            state,
+            None,
+            _local(start),
+            _local(end),
+            params.get(trial, {}),
+            distributions.get(trial, {}),
+            user.get(trial, {}),
+            system.get(trial, {}),
+            curves.get(trial, {}),
+            trial,
+            values=list(values[trial].values()) if trial in values else None,
+        )
+        for trial, number, state, start, end in connection.execute(
+            sa.select(*columns).where(wanted).order_by(model.trial_id)
+        )
+    ]
+
+
+def _of(
+    connection: sa.Connection, wanted: sa.ColumnElement[bool], table: Any, *columns: str, order: str | None = None
+) -> Iterable[Any]:
+    """Some columns of a table, each row after the id of its trial."""
+    query = sa.select(table.trial_id, *(getattr(table, name) for name in columns)).join(
+        TrialModel, TrialModel.trial_id == table.trial_id
+    )
+    query = query.where(wanted)
+    rows: Iterable[Any] = connection.execute(query if order is None else query.order_by(getattr(table, order)))
+    return rows
+
+
+def _attributes(rows: Iterable[Any]) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for trial, key, text in rows:
+        found.setdefault(trial, {})[key] = json.loads(text)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _distribution(text: str) -> BaseDistribution:
+    return json_to_distribution(text)
+
+
+def _local(moment: datetime | None) -> datetime | None:
+    """The time here, without saying so, as Optuna's trials have it, of one that is stored in UTC."""
+    return None if moment is None else moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """The inverse of `_local`."""
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
