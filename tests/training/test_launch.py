@@ -216,7 +216,7 @@ def state(job: str) -> str:
     return told.split("JobState=")[1].split()[0]
 
 
-def wait_for(condition, seconds: float = 240.0) -> None:
+def wait_for(condition, seconds: float = 600.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
