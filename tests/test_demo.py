@@ -15,6 +15,7 @@ from ventralstream.demo import experiment
 from ventralstream.demo.compare import Interval, accuracy, bootstrap_mean, paired_difference, verdict
 from ventralstream.demo.early_exit import early_exit
 from ventralstream.demo.experiment import FEEDFORWARD, MINIMAL, NETWORKS, RECURRENT, Settings
+from ventralstream.demo.explorer import explorer_page
 from ventralstream.demo.metrics import metrics
 from ventralstream.demo.output import write
 from ventralstream.demo.report import pick_examples, report
@@ -254,7 +255,7 @@ def test_report_is_self_contained_and_says_what_was_found(tiny_run):
 def test_networks_can_be_loaded_again(tiny_run, tmp_path):
     experiment.run(TINY, tmp_path / "unfinished")
     measured = metrics(tiny_run)
-    write(measured, report(tiny_run, measured), tmp_path)
+    write(measured, report(tiny_run, measured), explorer_page(tiny_run), tmp_path)
     for name in NETWORKS:
         loaded = load_network(tmp_path / "networks" / name)
         again = experiment.answer(loaded, tiny_run.scenes[0])
@@ -280,9 +281,10 @@ def test_command_writes_the_report_and_ends_with_it(tiny_command, tmp_path):
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "a" / "metrics.json").read_text())
     assert (found["settings"]["seed"], found["settings"]["epochs"]) == (3, 2)
-    assert done.output.splitlines()[-3:] == [
+    assert done.output.splitlines()[-4:] == [
         found["verdict"]["sentence"],
         found["early_exit"]["sentence"],
+        f"The recurrent network, step by step: {tmp_path / 'a' / 'explorer.html'}",
         f"Report: {tmp_path / 'a' / 'report.html'}",
     ]
     again = tiny_command("--out", tmp_path / "b", "--seed", 3, "--epochs", 2)
@@ -305,6 +307,7 @@ def test_an_interrupted_demo_leaves_the_last_one_whole(tiny_command, tmp_path, m
     assert kept == before
     assert {p.parts[len(tmp_path.parts)] for p in tmp_path.rglob("*")} - {"unfinished"} == {
         "metrics.json",
+        "explorer.html",
         "report.html",
         "networks",
     }

@@ -47,7 +47,7 @@ def demo(
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print("Preparing three networks and scenes of cluttered digits ...")
-    from ventralstream.demo import experiment, metrics, output, report
+    from ventralstream.demo import experiment, explorer, metrics, output, report
 
     settings = experiment.quick(seed) if quick else experiment.Settings(seed)
     settings = settings if epochs is None else replace(settings, epochs=epochs)
@@ -57,10 +57,11 @@ def demo(
     console.print(measured["verdict"]["sentence"])
     console.print(measured["early_exit"]["sentence"])
     try:
-        output.write(measured, report.report(result, measured), out)
+        output.write(measured, report.report(result, measured), explorer.explorer_page(result), out)
     except OSError as error:
         raise VentralError(
             f"the report cannot be written to '{out}': {error.strerror or error};"
             " the networks are trained, and the same command goes on from there"
         ) from None
+    console.print(f"The recurrent network, step by step: {out / output.EXPLORER_FILE}")
     console.print(f"Report: {out / output.REPORT_FILE}")

@@ -142,4 +142,5 @@ def _summarise(result: Result) -> None:
     rows = [(step, step * result.dt_ms, accuracy) for step, accuracy in result.accuracy.items()]
     console.print(accuracy_table(rows))
     console.print(f"the network's readout: {result.decision:.1%}")
+    console.print(f"to see it in time: ventral explore {printable(result.folder)} --out page.html")
     console.print(f"training took {result.pflop:.2g} PFLOP (three times the planned forward pass, for every image)")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ventralstream.cost import cost
 from ventralstream.demo.experiment import CLUTTER, FEEDFORWARD, MINIMAL, NETWORKS, RECURRENT, Run
 from ventralstream.demo.metrics import HEADLINES
+from ventralstream.demo.output import EXPLORER_FILE
 from ventralstream.report import figures, page
 from ventralstream.report.figures import Curve, Difference, Style
 from ventralstream.report.unroll import MEANING, fate_swatch, unroll
@@ -28,6 +29,7 @@ def report(run: Run, measured: dict[str, Any]) -> str:
         measured: Its `metrics`.
     """
     title = HEADLINES[measured["verdict"]["answer"]]
+    in_time = f'<p>The recurrent network step by step, to be played: <a href="{EXPLORER_FILE}">{EXPLORER_FILE}</a>.</p>'
     return page.page(
         f"{title} · ventralstream demo",
         _opening(run, measured),
@@ -35,6 +37,7 @@ def report(run: Run, measured: dict[str, Any]) -> str:
         _early_exit(run, measured),
         _networks(measured),
         _examples(run, measured),
+        in_time,
         _confusions(measured),
         _unrolled(run, measured),
         _method(run, measured),

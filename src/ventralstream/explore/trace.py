@@ -49,7 +49,7 @@ class Trace:
     """What a network did.
 
     Attributes:
-        header: Plain numbers, lists and text, and the places of arrays in the block (docs/explore.md).
+        header: Plain numbers, lists and text, and the places of arrays in the block (docs/how-to/explore.md).
         block: The arrays, uint8, one after the other.
     """
 

@@ -143,6 +143,8 @@ def score(
     notes += [m.note for m in given if m.note]
     if CORRECTIONS[correction].apply is not None and any(nanmean(f.score.raw) < 0 for f in scored):
         notes.append("a negative score: the predictions go against the responses; the sign is that of r")
+    if timed and recorded.images is not None:
+        notes.append(f"to see neurons beside units in time: ventral explore MODEL --data {data} --out page.html")
     left_out = n.get("neuroids_missing", 0) + n.get("neuroids_no_variance", 0)
     if left_out:
         notes.append(f"{left_out} neurons left out: without variance, or with missing responses")

@@ -4,7 +4,7 @@ import { cursorLine, draggable, line } from "./chart.js";
 import { prepared, put, quiet } from "./colour.js";
 import { byId, element, ms, short, svg } from "./dom.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 210, 40, 10, 14, 34];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 210, 48, 10, 14, 34];
 
 export class Neural {
   constructor(app) {
@@ -93,7 +93,7 @@ export class Neural {
       now.textContent = `${ms(brain.bins[t][0])} to ${ms(brain.bins[t][1])}: ${curves.map((c) => `${c.text} ${short(c.values[t])}`.trim()).join(", ")}`;
     }
     [brain.rdm[t], brain.areas[this.area].rdm[t]].forEach((values, i) => {
-      const side = this.matrices[i].parentElement.clientWidth || 240;
+      const side = Math.min(252, this.matrices[i].parentElement.clientWidth || 240);
       const n = brain.rdm_side;
       put(prepared(this.matrices[i], side, side), n, n, (k) => (values[k] < 0 ? 0 : quiet([Math.round(2.55 * values[k])])(0)), 0, 0, side, side);
       this.matrices[i].setAttribute("aria-label", `Dissimilarities of ${i ? this.area : "the neurons"} at ${ms(brain.bins[t][0])}, as percentiles`);
