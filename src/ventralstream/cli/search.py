@@ -105,6 +105,13 @@ def work(
             callback=options.at_least(1),
         ),
     ] = None,
+    slurm: Annotated[
+        str | None,
+        typer.Option(
+            help="Submit the workers to Slurm and return, each a job, e.g. partition=main,time=60,cpus=4,gpus=1. When"
+            " its time is over a job saves, queues again and goes on. See docs/clusters.md.",
+        ),
+    ] = None,
     root: options.Root = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -128,6 +135,10 @@ def work(
     place = data.replace(root=None if root is None else str(root), threads=threads)
     console = stderr_console()
     opened = Study(study, connect(storage, waiting=console.print), space)
+    if slurm is not None:
+        for job, log in cluster.submit_workers(opened, workers, slurm):
+            print(f"submitted as job {job}; its log is '{printable(log)}'")
+        return
     if workers > 1:
         cluster.run_workers(workers)
         return

@@ -6,7 +6,8 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,19 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ventralstream.cost import forward_cost
 from ventralstream.errors import Interrupted, VentralError, about_memory, reason
+from ventralstream.files import claimed
 from ventralstream.interrupt import Interruption
 from ventralstream.search.budget import over_budget
 from ventralstream.search.objective import Hooks, Outcome
 from ventralstream.search.parameters import Value
-from ventralstream.search.requeue import INTERRUPTED, OUTCOME, REASON, first_number
+from ventralstream.search.requeue import HISTORY, INTERRUPTED, OUTCOME, REASON, first_number
 from ventralstream.search.sampling import chosen
-from ventralstream.search.space import Candidate
 from ventralstream.search.storage import Unanswered
 from ventralstream.search.study import Study
 from ventralstream.training.finite import NotFinite
 from ventralstream.training.recipe import Place
 
-TRAINED, KNOWN, PRUNED, REFUSED = "trained", "known", "pruned", "refused"
+TRAINED, KNOWN, PRUNED, REFUSED, TWIN = "trained", "known", "pruned", "refused", "twin"
 DIVERGED, MEMORY, TIME, RAISED = "diverged", "memory", "time", "raised"
 
 
@@ -42,6 +43,10 @@ class _TimeOver(Exception):
 
 
 class _Refused(Exception):
+    pass
+
+
+class _Lost(Exception):
     pass
 
 
@@ -95,8 +100,10 @@ class Attempt:
                 trial.set_user_attr("worker", worker_name())
                 values = chosen(trial, self.study.space_of)
             return self._tried(trial, known, values, seconds)
-        except UpdateFinishedTrialError:
+        except (UpdateFinishedTrialError, _Lost):
             self.lost = True
+            raise TrialFailed from None
+        except TrialFailed:
             raise
         except TrialPruned:
             self._note(trial, PRUNED, "another trial was better after as many epochs", seconds())
@@ -127,21 +134,25 @@ class Attempt:
         self, trial: optuna.Trial, known: FrozenTrial, values: dict[str, Value], seconds: Callable[[], float]
     ) -> float:
         study, search = self.study, self.study.search
+        if (twin := self._twin(known)) is not None:
+            self._note(trial, TWIN, f"it was enqueued twice; see trial {twin.number}", seconds())
+            raise TrialFailed
         candidate = study.space.candidate(values)
         candidate.recipe(study.recipe)  # refuses what does not fit before anything else
         parameters, flops = forward_cost(candidate.spec) if search.objective.costs else (0, 0)
+        key = candidate.key
         with study.storage.together():
-            for key, value in {
+            for name, value in {
                 "spec": candidate.spec.to_text(),
                 "spec_hash": candidate.spec_hash,
-                "key": candidate.key,
+                "key": key,
                 "parameters": parameters,
                 "flops": flops,
             }.items():
-                trial.set_user_attr(key, value)
+                trial.set_user_attr(name, value)
         if why := over_budget(search, parameters, flops):
             raise _Refused(why)
-        if (same := self._same(candidate)) is not None:
+        if (same := self._same(key)) is not None:
             return self._handed(trial, same, seconds())
         deadline = math.inf if search.trial_minutes is None else search.trial_minutes * 60
         told = set(known.intermediate_values)  # by whoever began it
@@ -155,25 +166,60 @@ class Attempt:
             if epoch < study.recipe.epochs and trial.should_prune():
                 raise TrialPruned
 
+        looked = time.monotonic()
+
         def tick() -> None:
+            nonlocal looked
             if seconds() > deadline:
                 raise _TimeOver(f"it took longer than {search.trial_minutes:g} minutes")
+            if time.monotonic() - looked > search.heartbeat:
+                looked = time.monotonic()
+                if not study.storage.is_running(trial._trial_id):
+                    raise _Lost
 
         self.folder = study.folder / f"trial_{first_number(known):05d}"
         number = first_number(known)
         hooks = Hooks(self.folder, study.recipe, self.place, report, tick, self.stop, parameters, flops, number)
-        came: Outcome = search.objective.run(candidate, hooks)
+        with self._alone(self.folder, tick):
+            came: Outcome = search.objective.run(candidate, hooks)
         self._note(trial, TRAINED, "", seconds(), accuracy_by_step=came.accuracy_by_step)
         return came.value
 
-    def _same(self, candidate: Candidate) -> FrozenTrial | None:
-        """A trial that came to a value with the same candidate."""
+    def _same(self, key: str) -> FrozenTrial | None:
+        """A trial that came to a value with the same candidate; `key` is its."""
         if not self.study.search.objective.known:
             return None
         for trial in self.study.trials:
-            if trial.state == TrialState.COMPLETE and trial.user_attrs.get("key") == candidate.key:
+            if trial.state == TrialState.COMPLETE and trial.user_attrs.get("key") == key:
                 return trial
         return None
+
+    def _twin(self, known: FrozenTrial) -> FrozenTrial | None:
+        """An earlier trial that goes on with the same one: two workers may have enqueued it again at the same time."""
+        history = known.system_attrs.get(HISTORY)
+        for trial in self.study.trials[: known.number] if history else ():
+            if trial.system_attrs.get(HISTORY) == history:
+                return trial
+        return None
+
+    @contextmanager
+    def _alone(self, folder: Path, tick: Callable[[], None]) -> Iterator[None]:
+        """Claims a trial's folder; whoever was wrongly taken for dead is there until it has heard of it."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            claim = claimed(folder.with_name(folder.name + ".lock"), lambda other: f"{other} is at work in '{folder}'")
+            try:
+                claim.__enter__()
+                break
+            except VentralError:
+                tick()
+                if self.stop.wanted:
+                    raise self.stop.interrupted() from None
+                time.sleep(0.2)
+        try:
+            yield
+        finally:
+            claim.__exit__(None, None, None)
 
     def _handed(self, trial: optuna.Trial, same: FrozenTrial, seconds: float) -> float:
         assert same.value is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,8 +10,36 @@ import time
 
 from ventralstream.errors import Interrupted, VentralError
 from ventralstream.interrupt import Interruption
+from ventralstream.search.study import Study
+from ventralstream.training.slurm import SUBMITTED, Slurm, Submitted, submit
 
-_GRACE = 60.0  # seconds for the workers to save
+
+def in_job() -> bool:
+    """Whether this process is a job of Slurm's already."""
+    return SUBMITTED in os.environ
+
+
+def submit_workers(study: Study, workers: int, asked: str) -> list[Submitted]:
+    """Submits this process's command to Slurm, each worker a job.
+
+    Args:
+        study: The study.
+        workers: How many.
+        asked: What is asked of Slurm for each, as of `Slurm.of`.
+
+    Raises:
+        VentralError: if there is no Slurm here, it refuses a job, or the study is in a file.
+    """
+    slurm = Slurm.of(asked)
+    if slurm.tasks > 1:
+        raise VentralError(f"a worker is one task, not {slurm.tasks}; give --workers {slurm.tasks} for as many jobs")
+    if study.storage.url.startswith("sqlite"):
+        raise VentralError(
+            "jobs of Slurm's may run on several machines, which an SQLite file cannot serve; keep the study in"
+            " PostgreSQL (--storage postgresql://USER@HOST/NAME)"
+        )
+    arguments = _without(_without(sys.argv[1:], "--workers"), "--slurm")
+    return [submit(arguments, study.folder / f"worker_{number}", slurm) for number in range(workers)]
 
 
 def run_workers(workers: int) -> None:
@@ -20,7 +49,7 @@ def run_workers(workers: int) -> None:
         Interrupted: after a signal, which all of them get.
         VentralError: if one of them failed.
     """
-    command = [sys.executable, "-m", "ventralstream", *_one_worker(sys.argv[1:])]
+    command = [sys.executable, "-m", "ventralstream", *_without(sys.argv[1:], "--workers")]
     with Interruption() as stop:
         started = [subprocess.Popen(command) for _ in range(workers)]
         told = False
@@ -40,15 +69,15 @@ def run_workers(workers: int) -> None:
         raise VentralError(f"{len(failed)} of {workers} workers failed; what they said is above")
 
 
-def _one_worker(arguments: list[str]) -> list[str]:
-    """The same command without --workers."""
+def _without(arguments: list[str], option: str) -> list[str]:
+    """A command line without an option and its value."""
     kept: list[str] = []
     skip = False
     for argument in arguments:
         if skip:
             skip = False
-        elif argument == "--workers":
+        elif argument == option:
             skip = True
-        elif not argument.startswith("--workers="):
+        elif not argument.startswith(f"{option}="):
             kept.append(argument)
     return kept

@@ -43,7 +43,7 @@ class Candidate:
     @property
     def spec_hash(self) -> str:
         """The same for the same network, whatever it is called: 16 hexadecimal digits."""
-        return digest(self.spec.replace(name="").to_json())
+        return digest({**self.spec.to_json(), "name": ""})
 
     @property
     def key(self) -> str:

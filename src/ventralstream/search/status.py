@@ -94,7 +94,7 @@ def _status(study: Study) -> Status:
     for state, said, count in outcomes:
         name = str(said).strip('"') if said is not None else "died" if state == TrialState.FAIL else "done"
         by_outcome[name] = by_outcome.get(name, 0) + count
-    settled = sum(n for name, n in by_outcome.items() if name not in ("died", "interrupted", "refused"))
+    settled = sum(n for name, n in by_outcome.items() if name not in ("died", "interrupted", "refused", "twin"))
     times = [time for time in ended if time is not None]
     minutes = (datetime.now(UTC).replace(tzinfo=None) - times[-1]).total_seconds() / 60 if len(times) > 1 else 0
     return Status(

@@ -7,23 +7,27 @@ what it wanted to say, so that a restart loses nothing.
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import threading
 import time
 import warnings
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
+from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import exc, orm
+from sqlalchemy.dialects import postgresql, sqlite
 
 from ventralstream.errors import VentralError, reason
 from ventralstream.search.rows import read_trials
@@ -44,19 +48,29 @@ _PATIENT = (
     "get_study_system_attrs",
     "set_study_user_attr",
     "set_study_system_attr",
-    "create_new_trial",
+    "get_all_studies",
+    "_create_new_trial",
     "set_trial_state_values",
     "set_trial_intermediate_value",
     "set_trial_system_attr",
     "get_trial",
-    "get_all_trials",
-    "get_best_trial",
+    "get_trial_system_attrs",
+    "_get_best_trial_id",
     "get_trial_id_from_study_id_trial_number",
 )
 
 
 class Unanswered(VentralError):
     """The database did not answer for longer than anyone wants to wait."""
+
+
+@dataclass
+class _Noted:
+    """What is to be written of a trial."""
+
+    trial_id: int | None = None
+    parameters: dict[str, tuple[float, str]] = field(default_factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 class Storage(RDBStorage):
@@ -70,6 +84,9 @@ class Storage(RDBStorage):
         requeue: Called with a study and a trial whose worker died.
         busy: Seconds to wait for a lock of SQLite's.
         waiting: Called with a sentence when the waiting begins, and once a minute.
+
+    Attributes:
+        give_up: Whether to wait no longer.
     """
 
     def __init__(
@@ -83,6 +100,7 @@ class Storage(RDBStorage):
         waiting: Callable[[str], None] | None = None,
     ) -> None:
         self.patience, self.waiting = patience, waiting
+        self.give_up: Callable[[], bool] = lambda: False
         self._kept = threading.local()
         engine: dict[str, Any] = {"pool_pre_ping": True, "pool_recycle": RECYCLE, "pool_size": 4}
         if url.startswith("sqlite"):
@@ -105,39 +123,59 @@ class Storage(RDBStorage):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Writes what is noted of a trial in the block at its end, in one transaction: so many round trips fewer."""
-        writes: list[Callable[[orm.Session], None]] = []
-        self._kept.writes = writes
+        """Writes what is noted of one trial in the block at its end, in one transaction: so many round trips fewer."""
+        self._kept.noted = noted = _Noted()
         try:
             yield
         finally:
-            self._kept.writes = None
-
-        def write() -> None:
-            with _create_scoped_session(self.scoped_session, True) as session:
-                for one in writes:
-                    one(session)
-
-        if writes:
-            self.patiently(write)
+            self._kept.noted = None
+        if noted.trial_id is not None:
+            self.patiently(lambda: self._write(noted))
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Notes something of a trial."""
-        self._write(
-            lambda session: self._set_trial_attr_without_commit(
-                session, models.TrialUserAttributeModel, trial_id, key, value
-            )
-        )
+        with self._noting(trial_id) as noted:
+            noted.attributes[key] = json.dumps(value)
 
-    def _set_trial_param(self, *args: Any) -> None:
-        self._write(lambda session: self._set_trial_param_without_commit(session, *args))
+    def _set_trial_param(
+        self, trial_id: int, name: str, value: float, distribution: BaseDistribution, previous: BaseDistribution | None
+    ) -> None:
+        if previous is not None:
+            check_distribution_compatibility(previous, distribution)
+        with self._noting(trial_id) as noted:
+            noted.parameters[name] = (value, distribution_to_json(distribution))
 
-    def _write(self, one: Callable[[orm.Session], None]) -> None:
-        if (writes := getattr(self._kept, "writes", None)) is not None:
-            writes.append(one)
+    @contextmanager
+    def _noting(self, trial_id: int) -> Iterator[_Noted]:
+        noted: _Noted | None = getattr(self._kept, "noted", None)
+        if noted is None:
+            with self.together(), self._noting(trial_id) as noted:
+                yield noted
             return
-        with self.together():
-            self._kept.writes.append(one)
+        assert noted.trial_id in (None, trial_id)
+        noted.trial_id = trial_id
+        yield noted
+
+    def _write(self, noted: _Noted) -> None:
+        trial = noted.trial_id
+        assert trial is not None
+        insert = sqlite.insert if self.engine.name == "sqlite" else postgresql.insert
+        with _create_scoped_session(self.scoped_session, True) as session:
+            self.check_trial_is_updatable(trial, models.TrialModel.find_or_raise_by_id(trial, session).state)
+            if noted.parameters:
+                rows = [
+                    {"trial_id": trial, "param_name": name, "param_value": value, "distribution_json": distribution}
+                    for name, (value, distribution) in noted.parameters.items()
+                ]
+                session.execute(insert(models.TrialParamModel).values(rows).on_conflict_do_nothing())
+            if noted.attributes:
+                model = models.TrialUserAttributeModel
+                rows = [{"trial_id": trial, "key": key, "value_json": v} for key, v in noted.attributes.items()]
+                new = insert(model).values(rows)
+                columns = [model.trial_id, model.key]
+                session.execute(
+                    new.on_conflict_do_update(index_elements=columns, set_={"value_json": new.excluded.value_json})
+                )
 
     def _get_trials(
         self,
@@ -187,6 +225,19 @@ class Storage(RDBStorage):
 
         return self.patiently(stale)
 
+    def is_running(self, trial_id: int) -> bool:
+        """Whether a trial is running, as far as is known: yes while the database does not answer."""
+        try:
+            with orm.Session(self.engine) as session:
+                state = session.execute(
+                    sqlalchemy.select(models.TrialModel.state).where(models.TrialModel.trial_id == trial_id)
+                ).scalar_one_or_none()
+        except exc.DBAPIError as error:
+            if not _passes(error):
+                raise
+            return True
+        return bool(state == TrialState.RUNNING)
+
     def patiently(self, what: Callable[[], R]) -> R:
         """Does something with the database, again and again while it does not answer.
 
@@ -201,7 +252,7 @@ class Storage(RDBStorage):
                 waited = time.monotonic() - began
                 if not _passes(error):
                     raise
-                if waited + pause > self.patience:
+                if waited + pause > self.patience or self.give_up():
                     raise unanswered(self.url, error) from None
                 if self.waiting is not None and waited - said >= 60 and waited > 1:
                     said = waited

@@ -11,8 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ventralstream.errors import Interrupted, VentralError
 from ventralstream.interrupt import Interruption
-from ventralstream.search.attempt import KNOWN, PRUNED, REFUSED, TRAINED, Attempt, TrialFailed
+from ventralstream.search.attempt import KNOWN, PRUNED, REFUSED, TRAINED, TWIN, Attempt, TrialFailed
 from ventralstream.search.requeue import OUTCOME, cut_short, forgotten, given_up, requeue
+from ventralstream.search.storage import Unanswered
 from ventralstream.search.study import Study
 from ventralstream.training.recipe import Place
 
@@ -44,8 +45,8 @@ def count(trials: list[FrozenTrial], deaths: int) -> Counts:
             running += 1
         elif trial.state == TrialState.WAITING:
             waiting += 1
-        elif trial.user_attrs.get(OUTCOME) == REFUSED:
-            refused += 1
+        elif (outcome := trial.user_attrs.get(OUTCOME)) in (REFUSED, TWIN):
+            refused += outcome == REFUSED
         elif not cut_short(trial) or given_up(trial, deaths):
             settled, refused = settled + 1, 0
     return Counts(settled, running, waiting, refused)
@@ -77,10 +78,11 @@ def work(
     search, done = study.search, 0
     with Interruption() as stop:
         attempt = Attempt(study, place or Place(), stop)
+        study.storage.give_up = lambda: stop.wanted
         while not stop.wanted:
             _take_care(study)
             counts = count(study.trials, search.deaths)
-            if counts.settled >= search.trials and not counts.running:
+            if counts.settled >= search.trials and not counts.running and not counts.waiting:
                 return done
             if trials is not None and done >= trials:
                 return done
@@ -95,7 +97,7 @@ def work(
                 _one(study, attempt)
             except Interrupted:
                 break
-            done += attempt.outcome not in ("", REFUSED)
+            done += attempt.outcome not in ("", REFUSED, TWIN)
             tell(_line(study, attempt))
         raise stop.interrupted() if stop.wanted else Interrupted()
 
@@ -108,8 +110,10 @@ def _one(study: Study, attempt: Attempt) -> None:
     except Interrupted:
         _enqueue_again(study, attempt)
         raise
+    except Unanswered:
+        raise
     except (optuna.exceptions.OptunaError, ValueError):
-        if attempt.trial_id is None or isinstance(attempt, VentralError):
+        if attempt.trial_id is None:
             raise
         trial = study.storage.get_trial(attempt.trial_id)
         if not trial.state.is_finished():
