@@ -48,7 +48,7 @@ def create(
         str,
         typer.Argument(
             help="What to search: cifar-small, cifar or imagenet128; a JSON file of a cell space; or your own, FILE.py"
-            " or FILE.py:NAME. See docs/search.md.",
+            " or FILE.py:NAME. See docs/how-to/search.md.",
             show_default=False,
         ),
     ],
