@@ -4,6 +4,7 @@ from datetime import datetime
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
@@ -106,3 +107,22 @@ def test_written_trials_are_read_by_optuna(tmp_path):
     made.number, made._trial_id = 1, found._trial_id
     assert found == made
     assert study.ask().number == 3
+
+
+def test_a_trial_that_ends_while_it_is_read(tmp_path):
+    """Its state is never newer than its value: what is read as complete stays as it was read for ever."""
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    reader, writer = RDBStorage(url), RDBStorage(url)
+    study = optuna.create_study(storage=reader, study_name="study")
+    ends, one = [], some_trial(study)
+
+    def end(connection, cursor, statement, *others):
+        if "trial_params" in statement and not ends:
+            ends.append(True)
+            writer.set_trial_state_values(one._trial_id, TrialState.COMPLETE, [0.5])
+
+    sqlalchemy.event.listen(reader.engine, "before_cursor_execute", end)
+    (trial,) = read(reader, study._study_id)
+    assert ends and (trial.state != TrialState.COMPLETE or trial.values == [0.5]) and len(trial.params) == 3
+    (trial,) = read(reader, study._study_id, (TrialState.COMPLETE,))
+    assert trial.values == [0.5]

@@ -49,13 +49,12 @@ def read_trials(
     if connection.execute(sa.select(StudyModel.study_id).where(StudyModel.study_id == study)).first() is None:
         raise KeyError(f"there is no study {study}")
     wanted = TrialModel.study_id == study
-    if states is not None:
-        wanted &= TrialModel.state.in_(states)
     if above > -1:
         named = [i for i in included if i <= above]
         later = TrialModel.trial_id > above
         wanted &= sa.or_(TrialModel.trial_id.in_(named), later) if len(named) <= MOST_NAMED else sa.true()
-    return [t for t in _read(connection, wanted) if above < 0 or t._trial_id > above or t._trial_id in included]
+    found = _read(connection, wanted, states)
+    return [t for t in found if above < 0 or t._trial_id > above or t._trial_id in included]
 
 
 def write_trials(connection: sa.Connection, study: int, trials: Sequence[FrozenTrial]) -> None:
@@ -101,7 +100,14 @@ _PARTS = (
 )
 
 
-def _read(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> list[FrozenTrial]:
+def _read(
+    connection: sa.Connection, wanted: sa.ColumnElement[bool], states: Collection[TrialState] | None
+) -> list[FrozenTrial]:
+    model = TrialModel
+    columns = (model.trial_id, model.number, model.state, model._datetime_start_utc, model._datetime_complete_utc)
+    query = sa.select(*columns).where(wanted).order_by(model.trial_id)
+    # First the states, then all else: a trial that ends meanwhile still runs here, and is never one without a value.
+    trials = connection.execute(query if states is None else query.where(model.state.in_(states))).all()
     values: dict[int, dict[int, float]] = {}
     for trial, objective, value, kind in _of(
         connection, wanted, TrialValueModel, "objective", "value", "value_type", order="objective"
@@ -127,8 +133,6 @@ def _read(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> list[Fro
         curves.setdefault(trial, {})[step] = kind_of(value, kind)
     user = _attributes(_of(connection, wanted, TrialUserAttributeModel, "key", "value_json"))
     system = _attributes(_of(connection, wanted, TrialSystemAttributeModel, "key", "value_json"))
-    model = TrialModel
-    columns = (model.trial_id, model.number, model.state, model._datetime_start_utc, model._datetime_complete_utc)
     return [
         FrozenTrial(
             number,
@@ -144,9 +148,7 @@ def _read(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> list[Fro
             trial,
             values=list(values[trial].values()) if trial in values else None,
         )
-        for trial, number, state, start, end in connection.execute(
-            sa.select(*columns).where(wanted).order_by(model.trial_id)
-        )
+        for trial, number, state, start, end in trials
     ]
 
 
