@@ -240,7 +240,7 @@ def test_report_is_self_contained_and_says_what_was_found(tiny_run):
     found = metrics(tiny_run)
     html = report(tiny_run, found)
     checker = checked(html)
-    assert checker.fetched == []
+    assert checker.fetched == ["explorer.html"]  # a link to the page beside it, to be followed by hand
     assert not {"script", "link", "iframe"} & set(checker.tags)
     assert "url(" not in html
     assert "@import" not in html

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import ventralstream as vs
-from ventralstream.explore.trace import MOST_BYTES, Trace, sparseness, trace
+from ventralstream.explore.measures import sparseness
+from ventralstream.explore.trace import MOST_BYTES, Trace, trace
 from ventralstream.presentation import Masked
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ventralstream.models.create import Opened
     from ventralstream.presentation import Presentation
 
-DEFAULT = "rcnn_cifar:cifar10"
+DEFAULT = "rgc_digits:scenes"
 
 
 def explore(

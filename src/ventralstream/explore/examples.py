@@ -18,7 +18,7 @@ from ventralstream.data.scenes import compose_scenes
 from ventralstream.spec import NetworkSpec
 
 CLUTTER = (0, 0, 1, 1, 2, 2, 3, 3)  # of the example scenes, which the network never saw
-SEED = 4
+SEED = 10  # of 24 tried the one in which the example network changes its mind most often, so not typical
 _SIDE = 128  # pixels of a drawing
 
 Pen = ImageDraw.ImageDraw

@@ -24,6 +24,7 @@ from ventralstream.errors import VentralError
 from ventralstream.evaluation import evaluating
 from ventralstream.explore import cuts, graph, stimuli
 from ventralstream.explore.block import Block, numbers
+from ventralstream.explore.measures import change_of, picture_of, small, sparseness
 from ventralstream.network import Network
 from ventralstream.output import Output
 from ventralstream.presentation import Presentation
@@ -38,7 +39,6 @@ Floats = NDArray[np.float32]
 FORMAT = 1
 MOST_BYTES = 3_000_000  # of a block: with its header, as base64, a page of two traces stays below 5 MB when compressed
 MOST_STEPS = 200
-SIDE = 28  # pixels of a map's longer side
 LEAST_CHANNELS, MOST_CHANNELS = 8, 32  # of an area's maps that are kept
 MOST_CLASSES = 12  # whose probabilities are kept for each image
 THRESHOLD = 0.9  # confidence at which an image counts as decided
@@ -179,47 +179,19 @@ class _Seen:
         recording = out[self.area]
         values = recording.values[0].float()  # [T', C, H, W] or [T', C]
         self.shape = tuple(values.shape[1:])
-        change = F.pad(_change(values.flatten(1)), (1, 0), value=float("nan"))
+        change = F.pad(change_of(values.flatten(1)), (1, 0), value=float("nan"))
         maps = values[:, :, None, None] if values.dim() == 2 else values
-        small = _small(maps)
+        reduced = small(maps)
         self.means.append(self._at(recording.steps, maps.mean((2, 3))))
         self.changes.append(self._at(recording.steps, change))
-        self.pictures.append(self._at(recording.steps, _picture(small)))
+        self.pictures.append(self._at(recording.steps, picture_of(reduced)))
         most = float(np.finfo(np.float16).max)
-        self.maps.append(self._at(recording.steps, small).clip(-most, most).astype(np.float16))
+        self.maps.append(self._at(recording.steps, reduced).clip(-most, most).astype(np.float16))
 
     def _at(self, steps: Sequence[int], values: Tensor) -> Floats:
         full = np.full((self.steps, *values.shape[1:]), np.nan, np.float32)
         full[list(steps)] = values.cpu().numpy()
         return full
-
-
-def _change(values: Tensor) -> Tensor:
-    """How far each step's activity [T, N] is from the one before, in units of the larger of the two: [T-1], 0 to 2."""
-    size = values.norm(dim=1)
-    larger = torch.maximum(size[1:], size[:-1])
-    return torch.where(larger > 0, (values[1:] - values[:-1]).norm(dim=1) / larger.clamp(min=1e-30), 0.0)
-
-
-def _small(maps: Tensor) -> Tensor:
-    """Maps [T, C, H, W] averaged down to at most SIDE pixels a side, their proportions kept."""
-    height, width = maps.shape[-2:]
-    if max(height, width) <= SIDE:
-        return maps
-    scale = SIDE / max(height, width)
-    return F.adaptive_avg_pool2d(maps, (max(1, round(height * scale)), max(1, round(width * scale))))
-
-
-def _picture(maps: Tensor) -> Tensor:
-    """One picture a step: the mean over channels, or the channels themselves side by side where they are no maps."""
-    if maps.shape[-2:] != (1, 1):
-        return maps.mean(1)
-    channels = maps.shape[1]
-    rows = max(1, round(math.sqrt(channels)))
-    rows = next((r for r in range(rows, 0, -1) if channels % r == 0 and channels / r <= 3 * r), rows)
-    columns = math.ceil(channels / rows)
-    padded = F.pad(maps[:, :, 0, 0], (0, rows * columns - channels), value=float("nan"))
-    return padded.view(-1, rows, columns)
 
 
 def _areas(
@@ -271,26 +243,6 @@ def _activity(block: Block, seen: _Seen) -> dict[str, Any]:
         "variance": numbers(variance),
         "selectivity": numbers(sparseness(channels)),
     }
-
-
-def sparseness(channels: Floats) -> Floats:
-    """How selective each channel is among the images: the lifetime sparseness of Vinje and Gallant (2000).
-
-    Args:
-        channels: Mean activity [image, step, channel], NaN before the area exists. Taken is each image's mean over
-            time, what is negative being no activity.
-
-    Returns:
-        [channel], 0 (the same to all images) to 1 (to one image only); NaN for fewer than three images, or no activity.
-    """
-    rates = np.maximum(np.nanmean(channels, axis=1), 0)
-    n = len(rates)
-    power = (rates**2).mean(0)
-    if n < 3:
-        return np.full(power.shape, np.nan, np.float32)
-    alike = np.divide(rates.mean(0) ** 2, power, out=np.full(power.shape, np.nan, np.float32), where=power > 0)
-    result: Floats = (1 - alike) / (1 - 1 / n)
-    return result
 
 
 def _maps(
