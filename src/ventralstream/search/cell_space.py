@@ -1,4 +1,4 @@
-"""The space of Nayebi et al. 2018: one local cell, and which areas have it and send feedback to which (papers.md A.5).
+"""The space of Nayebi et al. 2018: one local cell, which areas have it and send feedback to which (docs/papers.md A.5).
 
 Of the local graph each edge is there or not, adds or multiplies by tanh or sigmoid, and is a full or a depth-separable
 convolution with a kernel of its own. The published ranges are unknown; those of our spaces are our choice.
