@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -141,6 +142,7 @@ def is_killed(others: Crew) -> None:
 
 def process(rank: int, port: int, what) -> None:
     launch.LOOK_EVERY, launch.GRACE = 0.1, 0.5
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background ignores
     os.environ |= Ranks(rank, 2, rank, 2, "127.0.0.1", port, "the test").variables()
     try:
         with crew() as others:
@@ -173,6 +175,16 @@ def test_one_that_fails_ends_all_with_its_code(what, codes: list[int], said: int
         one.join(60)
     assert [one.exitcode for one in started] == codes
     assert capfd.readouterr().err.count("said:") == said
+
+
+def test_ctrl_c_is_heard_while_the_first_process_is_not_there(capfd) -> None:
+    """It may have been ended before it could open the meeting place."""
+    waiting = multiprocessing.get_context("fork").Process(target=process, args=(1, free_port(), Crew.wait), daemon=True)
+    waiting.start()
+    time.sleep(0.5)
+    os.kill(waiting.pid, signal.SIGINT)
+    waiting.join(20)
+    assert waiting.exitcode == 130 and capfd.readouterr().err == ""
 
 
 # --- Slurm

@@ -246,6 +246,8 @@ class Crew:
         self.ranks = here
         self._hosts = hosts = here.rank == 0 and not here.hosted
         try:
+            if not hosts:
+                _await(here.address, here.port)
             server = TCPStore(
                 here.address,
                 here.port,
@@ -254,7 +256,7 @@ class Crew:
                 wait_for_workers=False,
                 multi_tenant=True,  # torch meets at the same place
             )
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             what = "be opened" if hosts else "be reached"
             raise VentralError(
                 f"the processes of this run meet at {here.address}:{here.port}, which cannot {what} ({reason(error)});"
@@ -331,6 +333,19 @@ def _code(failed: bytes) -> int:
 def _first_machine(machines: str) -> str:
     """The first of a list of Slurm's, such as "gpu[07-09,12],cpu1"."""
     return str(SLURMEnvironment.resolve_root_node_address(machines))
+
+
+def _await(address: str, port: int) -> None:
+    """Waits until the first process is there. In torch's own wait a signal would not be heard for minutes."""
+    until = time.monotonic() + _MEETING.total_seconds()
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=5).close()
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 def _free_port() -> int:
