@@ -51,8 +51,8 @@ class Asked(Spec):
         cut: What is cut in the second network; see `cuts.cuttable`. Empty: there is no second network.
     """
 
-    model: str
-    image: str
+    model: str = ""
+    image: str = ""
     occluder: Occluder | None = None
     steps: Steps = 0
     on: Steps | None = None
