@@ -27,7 +27,10 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     if given.fresh:
         shutil.rmtree(ROOT / "build" / "notebooks", ignore_errors=True)
-    options = ["-W", "--keep-going", "-q", "-j", "2", *(["-E", "-a"] if given.fresh else [])]
+    if (given.out / "objects.inv").is_file():  # an earlier site: pages that went would stay
+        shutil.rmtree(given.out)
+    read = str(ROOT / "build" / "doctrees")
+    options = ["-W", "--keep-going", "-q", "-j", "2", "-d", read, *(["-E", "-a"] if given.fresh else [])]
     folders = [str(ROOT / "docs"), str(given.out)]
     if done := subprocess.call([sys.executable, "-m", "sphinx", *options, *folders]):
         return done

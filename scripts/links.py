@@ -41,8 +41,9 @@ def _crawl(home: str) -> tuple[set[str], list[str]]:
             continue
         try:
             with urlopen(address) as answer:
+                content = answer.read()
                 is_page = answer.headers.get_content_type() == "text/html"
-                pages[address] = _Page(answer.read().decode()) if is_page else None
+                pages[address] = _Page(content.decode()) if is_page else None
         except HTTPError:
             gone.add(address)
             continue
