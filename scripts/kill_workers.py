@@ -139,7 +139,7 @@ def disturb(
     again = sum(1 for trial in study.trials if "retry_history" in trial.system_attrs)
     print(f"{told}; {len(study.trials)} trials, {again} of them carried on; {len(wrong)} things went wrong")
     if wrong:
-        print(log.read_text()[-4000:], file=sys.stderr)
+        print(log.read_text()[-20000:], file=sys.stderr)
     return wrong
 
 

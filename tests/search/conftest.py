@@ -1,23 +1,16 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from postgres import Server, programs
 from small_space import small
+from small_study import RECIPE
 
 from ventralstream.search.objective import Objective, Sleep
 from ventralstream.search.options import Search
 from ventralstream.search.study import Study, create_study
-from ventralstream.training import Place, Recipe
-
-RECIPE = Recipe(data="scenes", size=16, subset=24, val_subset=20, epochs=2, batch_size=8)
-PLACE = Place(threads=1, workers=0)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from conftest import PLACE, RECIPE
 from small_space import small
+from small_study import PLACE, RECIPE
 
 from ventralstream.errors import Interrupted, VentralError
 from ventralstream.jsonable import tagged
@@ -266,7 +266,7 @@ def test_bad_input_is_one_sentence(made: Made, tmp_path: Path) -> None:
     with pytest.raises(VentralError, match="is a kind of database that is not installed"):
         open_study("study", "mysqll://someone@127.0.0.1/none")
     with pytest.raises(VentralError, match="no address of a database"):
-        open_study("study", "postgres://")
+        open_study("study", "://nowhere")
     (tmp_path / "text.db").write_text("this is no database, but a text that is long enough")
     with pytest.raises(VentralError, match="is not a database"):
         open_study("study", str(tmp_path / "text.db"), patience=0.1)

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import RECIPE
 from postgres import Server, programs
 from small_space import small
+from small_study import RECIPE
 
 from ventralstream.search.objective import Sleep
 from ventralstream.search.options import Search

@@ -196,10 +196,13 @@ class Attempt:
 
     def _twin(self, known: FrozenTrial) -> FrozenTrial | None:
         """An earlier trial that goes on with the same one: two workers may have enqueued it again at the same time."""
-        history = known.system_attrs.get(HISTORY)
-        for trial in self.study.trials[: known.number] if history else ():
-            if trial.system_attrs.get(HISTORY) == history:
-                return trial
+        mine = _line_of(known)
+        for trial in self.study.trials if len(mine) > 1 else ():
+            theirs = _line_of(trial)
+            if theirs[0] == mine[0]:
+                parts = next((pair for pair in zip(theirs, mine, strict=False) if pair[0] != pair[1]), (0, 0))
+                if parts[0] < parts[1]:  # where they part, it was the first to be enqueued
+                    return trial
         return None
 
     @contextmanager
@@ -239,3 +242,8 @@ class Attempt:
                         trial.set_user_attr(key, value)
         except UpdateFinishedTrialError:
             self.lost = True
+
+
+def _line_of(trial: FrozenTrial) -> list[int]:
+    """The numbers under which a trial was tried, with its own."""
+    return [*trial.system_attrs.get(HISTORY, []), trial.number]

@@ -39,6 +39,10 @@ PATIENCE = 600.0  # seconds that a worker waits for its database
 LOOK = 10.0  # the same for who only looks, or begins
 RECYCLE = 900  # seconds after which a connection is made anew
 LOCKED = "database is locked"
+_PERMANENT = (
+    *(exc.ArgumentError, exc.NoSuchModuleError, exc.CompileError, exc.NoResultFound),
+    *(exc.DataError, exc.IntegrityError, exc.ProgrammingError, exc.NotSupportedError),
+)
 _PATIENT = (
     "create_new_study",
     "get_study_id_from_name",
@@ -197,7 +201,7 @@ class Storage(RDBStorage):
         """Notes a sign of life; one that does not come through is no matter, the next one may."""
         try:
             super().record_heartbeat(trial_id)
-        except (optuna.exceptions.StorageInternalError, exc.DBAPIError) as error:
+        except (optuna.exceptions.StorageInternalError, exc.SQLAlchemyError) as error:
             if not _passes(error):
                 raise
 
@@ -232,7 +236,7 @@ class Storage(RDBStorage):
                 state = session.execute(
                     sqlalchemy.select(models.TrialModel.state).where(models.TrialModel.trial_id == trial_id)
                 ).scalar_one_or_none()
-        except exc.DBAPIError as error:
+        except exc.SQLAlchemyError as error:
             if not _passes(error):
                 raise
             return True
@@ -248,7 +252,7 @@ class Storage(RDBStorage):
         while True:
             try:
                 return what()
-            except (optuna.exceptions.StorageInternalError, exc.DBAPIError) as error:
+            except (optuna.exceptions.StorageInternalError, exc.SQLAlchemyError) as error:
                 waited = time.monotonic() - began
                 if not _passes(error):
                     raise
@@ -319,15 +323,16 @@ def connect(storage: str, must_exist: bool = True, **options: Any) -> Storage:
     while True:
         try:
             return Storage(url, **options)
+        except (exc.NoSuchModuleError, ImportError):
+            raise VentralError(
+                f"'{hidden(url)}' is a kind of database that is not installed; expected a file, or"
+                " postgresql://USER@HOST/NAME"
+            ) from None
         except exc.ArgumentError:
             raise VentralError(
                 f"'{storage}' is no address of a database; expected a file, or postgresql://USER@HOST/NAME"
             ) from None
-        except (exc.NoSuchModuleError, ImportError):
-            raise VentralError(
-                f"'{hidden(url)}' is a kind of database that is not installed; expected a file, or postgresql://USER@HOST/NAME"
-            ) from None
-        except (exc.DBAPIError, optuna.exceptions.StorageInternalError) as error:
+        except (exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             patience = float(options.get("patience", LOOK))
             if not _passes(error) or time.monotonic() - began > patience:
                 raise unanswered(url, error) from None
@@ -361,8 +366,9 @@ def hidden(url: str) -> str:
 
 
 def _passes(error: BaseException) -> bool:
-    """Whether a failure may pass by itself: the database was away, busy, or a connection broke."""
-    cause = error if isinstance(error, exc.DBAPIError) else error.__cause__
-    if not isinstance(cause, exc.DBAPIError):
+    """Whether a failure may pass by itself: the database was away, busy, or a connection broke, in whatever it did."""
+    cause = error if isinstance(error, exc.SQLAlchemyError) else error.__cause__
+    if not isinstance(cause, exc.SQLAlchemyError):
         return False
-    return cause.connection_invalidated or isinstance(cause, (exc.OperationalError, exc.InterfaceError))
+    broken_file = type(cause) is exc.DatabaseError and type(cause.orig).__module__ == "sqlite3"
+    return not broken_file and not isinstance(cause, _PERMANENT)
