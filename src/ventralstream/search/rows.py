@@ -46,14 +46,14 @@ def read_trials(
     Raises:
         KeyError: if there is no such study.
     """
-    if connection.execute(sa.select(StudyModel.study_id).where(StudyModel.study_id == study)).first() is None:
-        raise KeyError(f"there is no study {study}")
     wanted = TrialModel.study_id == study
     if above > -1:
         named = [i for i in included if i <= above]
         later = TrialModel.trial_id > above
         wanted &= sa.or_(TrialModel.trial_id.in_(named), later) if len(named) <= MOST_NAMED else sa.true()
     found = _read(connection, wanted, states)
+    if not found and connection.execute(sa.select(StudyModel).where(StudyModel.study_id == study)).first() is None:
+        raise KeyError(f"there is no study {study}")
     return [t for t in found if above < 0 or t._trial_id > above or t._trial_id in included]
 
 
@@ -108,6 +108,8 @@ def _read(
     query = sa.select(*columns).where(wanted).order_by(model.trial_id)
     # First the states, then all else: a trial that ends meanwhile still runs here, and is never one without a value.
     trials = connection.execute(query if states is None else query.where(model.state.in_(states))).all()
+    if not trials:
+        return []
     values: dict[int, dict[int, float]] = {}
     for trial, objective, value, kind in _of(
         connection, wanted, TrialValueModel, "objective", "value", "value_type", order="objective"
