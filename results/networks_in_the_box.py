@@ -9,7 +9,7 @@ from typing import Any
 from ventralstream.checkpoints.box import boxed
 from ventralstream.report.plots import COLOURS, MARKERS, look, new_figure, save
 
-FIGURE = "in-the-box.svg"
+DATA, FIGURE = "cifar10", "in-the-box.svg"
 
 SECTION = """## Networks in the box
 
@@ -25,8 +25,9 @@ network's. `vs.create_model("{model}", weights="{tag}")` gives the first.
 
 
 def provenances() -> list[dict[str, Any]]:
-    """What is known of each, the most accurate first."""
-    found = [json.loads((folder / "provenance.json").read_text(encoding="utf-8")) for folder in boxed()]
+    """What is known of each that was trained on the images of this page, the most accurate first."""
+    there = [json.loads((folder / "provenance.json").read_text(encoding="utf-8")) for folder in boxed()]
+    found = [about for about in there if about["data"] == DATA]
     return sorted(found, key=lambda about: -about["accuracy"]["decision"])
 
 
