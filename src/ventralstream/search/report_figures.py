@@ -156,7 +156,7 @@ def levels(found: Sequence[Level], span: tuple[float, float], width: float = 320
 
 def connections(used: Sequence[Used]) -> str:
     """How often the best tenth uses each feedback connection (with its interval), and how often all do."""
-    left, right, apart = 128.0, 14.0, 20.0
+    left, right, apart = 128.0, 20.0, 20.0
     x, floor = Scale(0, 100, left, WIDTH - right), apart * len(used) + 4
     parts = []
     for tick in (0, 25, 50, 75, 100):
@@ -255,7 +255,7 @@ class _Plot:
 
     def __init__(self, width: float, height: float, across: tuple[float, float], span: tuple[float, float]) -> None:
         self.width, self.floor = width, height - 40.0
-        self.x = Scale(*across, 40.0, width - 10.0)
+        self.x = Scale(*across, 40.0, width - 18.0)
         self.y = Scale(*span, self.floor, 24.0)
 
     def axes(self, label: str, at: Sequence[float], names: Sequence[str] | None = None) -> list[str]:
