@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE / "_ext"), os.environ.get("PYTHONPATH"))))
 
 from ventralstream.report.palette import DARK, LIGHT  # noqa: E402
 from ventralstream.version import __version__  # noqa: E402
