@@ -36,6 +36,8 @@ function between(stops, x) {
 const scratch = document.createElement("canvas");
 const pen = scratch.getContext("2d", { willReadFrequently: false });
 let sheet = null;
+const page = document.createElement("canvas");
+let atlas = null;
 
 // Draws width x height colours (one Uint32 each) into a rectangle, as crisp squares.
 export function put(context, width, height, colourOf, x, y, w, h) {
@@ -49,6 +51,23 @@ export function put(context, width, height, colourOf, x, y, w, h) {
   pen.putImageData(sheet, 0, 0);
   context.imageSmoothingEnabled = false;
   context.drawImage(scratch, 0, 0, width, height, x, y, w, h);
+}
+
+// Draws several maps of one size, each into its rectangle; they go through one sheet, which is much faster than many.
+export function putAll(context, width, height, faces, rectangle) {
+  const count = Math.max(1, faces.length);
+  if (!atlas || atlas.width !== width || atlas.height !== height * count) {
+    atlas = new ImageData(width, height * count);
+    [page.width, page.height] = [width, height * count];
+  }
+  const pixels = new Uint32Array(atlas.data.buffer);
+  const size = width * height;
+  faces.forEach((colourOf, n) => {
+    for (let i = 0; i < size; i++) pixels[n * size + i] = colourOf ? colourOf(i) : 0;
+  });
+  page.getContext("2d").putImageData(atlas, 0, 0);
+  context.imageSmoothingEnabled = false;
+  faces.forEach((colourOf, n) => colourOf && context.drawImage(page, 0, n * height, width, height, ...rectangle(n)));
 }
 
 export function quiet(levels) {

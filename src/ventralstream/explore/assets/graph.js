@@ -19,6 +19,7 @@ export class Graph {
     const { trace } = this.app;
     this.box.replaceChildren();
     this.drawing = svg("svg", { "aria-hidden": "true" });
+    this.pulses = element("div", { class: "pulses", "aria-hidden": "true" });
     this.box.append(this.drawing);
     this.nodes.clear();
     for (const name of ["image", ...trace.areas.map((a) => a.name)]) {
@@ -29,6 +30,7 @@ export class Graph {
       this.box.append(node);
       this.nodes.set(name, { node, face, note, isAnswer });
     }
+    this.box.append(this.pulses);
     this.width = 0;
     this.layout();
   }
@@ -79,6 +81,7 @@ export class Graph {
       svg("marker", { id: `head-${name}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse", orient: "auto" }, svg("path", { d: "M0,0.6L8,4L0,7.4z", class: `head-${name}` })),
     );
     this.drawing.replaceChildren(svg("defs", {}, ...heads));
+    this.pulses.replaceChildren();
     const cells = trace.areas.filter((a) => a.cell).map((a) => ({ source: a.name, target: a.name, kind: "cell", delay: 1, carries: a.driven.map((_, t) => (t && a.driven[t - 1] && a.exists[t] ? 2 : 0)), cut: a.cell_cut }));
     const loopsSeen = new Map();
     this.wires = [...trace.connections, ...cells].map((c) => {
@@ -86,8 +89,9 @@ export class Graph {
       if (c.source === c.target) loopsSeen.set(c.source, nth + 1);
       const back = c.kind === "feedback";
       const path = svg("path", { d: this.path(c, down, nodeHeight, nth), class: "wire" });
-      const pulses = Array.from({ length: Math.max(1, Math.min(3, c.delay)) }, () => svg("circle", { r: 5, class: back ? "pulse back" : "pulse", visibility: "hidden" }));
-      this.drawing.append(path, ...pulses);
+      const pulses = Array.from({ length: Math.max(1, Math.min(3, c.delay)) }, () => element("span", { class: back ? "pulse back" : "pulse" }));
+      this.drawing.append(path);
+      this.pulses.append(...pulses);
       const wire = { c, back, path, pulses, length: path.getTotalLength() };
       if (c.cut) {
         const middle = path.getPointAtLength(wire.length / 2);
@@ -178,11 +182,10 @@ export class Graph {
         const arrives = c.delay ? step + c.delay - k : step;
         const along = c.delay ? (phase + k) / c.delay : phase * 2;
         const on = moving && !c.cut && along <= 1 && c.carries[arrives] === 2;
-        pulse.setAttribute("visibility", on ? "visible" : "hidden");
+        if (on !== pulse.classList.contains("on")) pulse.classList.toggle("on", on);
         if (!on) return;
         const point = path.getPointAtLength(length * along);
-        pulse.setAttribute("cx", point.x);
-        pulse.setAttribute("cy", point.y);
+        pulse.style.transform = `translate(${point.x}px, ${point.y}px)`;
       });
     }
   }

@@ -1,6 +1,6 @@
 // Feature maps of the chosen area as small multiples, and all of its channels over time.
 
-import { colour, prepared, put, quiet, signed } from "./colour.js";
+import { colour, prepared, put, putAll, quiet, signed } from "./colour.js";
 import { value } from "./data.js";
 import { byId, choices, element, mark } from "./dom.js";
 
@@ -81,10 +81,10 @@ export class Maps {
     const rows = Math.ceil(count / columns);
     const context = prepared(this.canvas, width, rows * (tall + 17) - 2);
     context.font = "10.5px system-ui, sans-serif";
+    const faces = this.order.map((k) => this.coloursOf(area, k, h * w));
+    putAll(context, w, h, faces, (i) => [(i % columns) * (side + gap), Math.floor(i / columns) * (tall + 17), side, tall]);
     this.order.forEach((k, i) => {
       const [x, y] = [(i % columns) * (side + gap), Math.floor(i / columns) * (tall + 17)];
-      const colours = this.coloursOf(area, k, h * w);
-      if (colours) put(context, w, h, colours, x, y, side, tall);
       context.strokeStyle = colour("rule");
       context.strokeRect(x + 0.5, y + 0.5, side - 1, tall - 1);
       context.fillStyle = colour("muted");
@@ -133,23 +133,17 @@ export class Maps {
     const count = mine.channels.shape[2];
     const rank = this.ordered(count);
     const tall = Math.max(120, Math.min(420, count * (count > 100 ? 3 : 9)));
-    const context = prepared(this.raster, width, tall, { willReadFrequently: true });
+    const context = prepared(this.raster, width, tall);
     const levels = Array.from({ length: trace.steps }, (_, t) => (mine.exists[t] ? trace.channels(mine, app.image, t).levels : null));
     const steps = trace.steps;
     put(context, steps, count, (i) => (levels[i % steps] ? quiet(levels[i % steps])(rank[Math.floor(i / steps)]) : 0), 0, 0, width, tall);
-    this.kept = context.getImageData(0, 0, this.raster.width, this.raster.height);
     this.raster.setAttribute("aria-label", `All ${count} channels of ${area.name} by time, their mean over space, each on its own scale.`);
     byId("raster-note").textContent = `${count} channels from top to bottom, time to the right, in the same order; each on its own scale.`;
   }
 
   drawCursor() {
-    if (!this.kept) return;
     const { trace, step } = this.app;
-    const context = this.raster.getContext("2d");
-    context.putImageData(this.kept, 0, 0);
     const column = this.raster.clientWidth / trace.steps;
-    context.strokeStyle = colour("ink");
-    context.lineWidth = 2;
-    context.strokeRect(step * column + 1, 1, Math.max(2, column - 2), this.raster.clientHeight - 2);
+    Object.assign(byId("raster-cursor").style, { width: `${Math.max(3, column)}px`, height: `${this.raster.clientHeight}px`, transform: `translateX(${step * column}px)` });
   }
 }
