@@ -109,7 +109,7 @@ def work(
         str | None,
         typer.Option(
             help="Submit the workers to Slurm and return, each a job, e.g. partition=main,time=60,cpus=4,gpus=1. When"
-            " its time is over a job saves, queues again and goes on. See docs/clusters.md.",
+            " its time is over a job saves, queues again and goes on. See docs/how-to/clusters.md.",
         ),
     ] = None,
     root: options.Root = None,
