@@ -32,9 +32,9 @@ def test_faults_lose_nothing() -> None:
     assert "1 cut, 4 kill, 1 restart" in done.stdout and done.stdout.endswith("0 things went wrong\n")
 
 
-def test_a_connection_that_was_idle_and_cut_is_made_anew(server: Server) -> None:
+def test_a_connection_that_was_idle_and_cut_is_made_anew(server: Server, tmp_path: Path) -> None:
     search = Search(sampler="random", trials=3, objective=Sleep(seconds=0.0, epochs=1))
-    study = create_study("idle", server.url, small, RECIPE, search)
+    study = create_study("idle", server.url, small, RECIPE, search, folder=tmp_path)
     work(study, trials=1)
     assert server.cut() > 0
     assert work(study) == 2 and status(study).states == {"complete": 3}
