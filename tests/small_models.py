@@ -23,7 +23,7 @@ def small_published(name: str) -> Network:
     text = spec.to_text()
     size = min(66 if '"valid"' in text else 48, spec.input_shape[1])  # what the last area's kernel needs
     spec = vs.spec_from_json(narrow(spec.to_json(), 32 if '"group"' in text else 8))
-    net = build(spec.replace(input_shape=(3, size, size)), seed=0).double().eval()
+    net = build(spec.replace(input_shape=(spec.input_shape[0], size, size)), seed=0).double().eval()
     torch.manual_seed(0)
     with torch.no_grad():
         for tensor_name, tensor in net.named_parameters():

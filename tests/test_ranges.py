@@ -55,7 +55,7 @@ def numbers(hint: Any, within: Within | None = None) -> Iterator[tuple[type, Wit
         yield from numbers(args[0], next(a for a in args[1:] if isinstance(a, Within)))
     elif hint in (int, float):
         yield hint, within
-    elif origin is not Literal:
+    elif origin is not Literal and bool not in args:  # what may be anything, such as a choice, has no range
         for arg in args:
             yield from numbers(arg)
 

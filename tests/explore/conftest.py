@@ -76,8 +76,8 @@ def opened(browser):
         page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda r: complaints.append(f"fetches {r.url}") if r.url.startswith("https:") else None)
-        page.goto(address)
-        page.wait_for_selector("html[data-ready]", timeout=30_000)
+        page.goto(address, timeout=120_000)
+        page.wait_for_selector("html[data-ready]", timeout=120_000)
         page.wait_for_timeout(60)
         return page
 

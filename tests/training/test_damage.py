@@ -169,7 +169,6 @@ def test_the_newest_whole_checkpoint_is_used_and_named(cut, runs, name, damage):
     assert said.endswith(f"carrying on from '{Path(BEFORE).name}'")
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "a bit at two thirds"])
 def without_last(tensors):
     return dict(list(tensors.items())[:-1])
 
@@ -203,6 +202,7 @@ def test_a_whole_checkpoint_that_another_version_wrote_is_not_used(cut, runs, pa
     assert said.count("\n") == 0 and re.search(f"'{cut / NEWEST}' cannot be used: .*{message}", said)
 
 
+@pytest.mark.parametrize("damage", ["missing", "empty", "a bit at two thirds"])
 def test_with_both_damaged_it_begins_with_its_first_weights(cut, runs, damage):
     for checkpoint in (NEWEST, BEFORE):
         DAMAGES[damage](cut / checkpoint / "tensors.safetensors")
