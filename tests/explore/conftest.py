@@ -72,12 +72,13 @@ def opened(browser):
             viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion=motion, **more
         )
         contexts.append(context)
+        context.set_default_timeout(120_000)  # a machine may be busy with other tests
         page = context.new_page()
         page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda r: complaints.append(f"fetches {r.url}") if r.url.startswith("https:") else None)
-        page.goto(address, timeout=120_000)
-        page.wait_for_selector("html[data-ready]", timeout=120_000)
+        page.goto(address)
+        page.wait_for_selector("html[data-ready]")
         page.wait_for_timeout(60)
         return page
 

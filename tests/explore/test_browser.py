@@ -135,7 +135,7 @@ def test_it_changes_image_area_and_view_by_hand(opened, pages):
 def test_it_plays_and_pauses(opened, pages):
     shown = opened(pages["one"] + "#ms=0", motion="no-preference")
     shown.get_by_role("button", name="Play").click()
-    shown.wait_for_function("explorer.step >= 2", timeout=60_000)
+    shown.wait_for_function("explorer.step >= 2")
     assert shown.locator(".pulse.on").count() >= 1
     shown.get_by_role("button", name="Pause").click()
     stopped = shown.evaluate("explorer.now")
@@ -148,7 +148,7 @@ def test_reduced_motion_shows_no_moving_dots_and_starts_still(opened, pages):
     shown = opened(pages["one"])
     assert not shown.evaluate("explorer.playing")
     shown.get_by_role("button", name="Play").click()
-    shown.wait_for_function("explorer.step >= 1", timeout=60_000)
+    shown.wait_for_function("explorer.step >= 1")
     assert shown.locator(".pulse.on").count() == 0
 
 
