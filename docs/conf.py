@@ -27,6 +27,7 @@ extensions = [
     "objects",
     "links_in_docstrings",
     "command_line",
+    "notebook_pages",
 ]
 exclude_patterns = ["_ext"]
 root_doc = "index"

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     if (given.out / "objects.inv").is_file():  # an earlier site: pages that went would stay
         shutil.rmtree(given.out)
     read = str(ROOT / "build" / "doctrees")
-    options = ["-W", "--keep-going", "-q", "-d", read, *(["-E", "-a"] if given.fresh else [])]
+    options = ["-W", "--keep-going", "-q", "-a", "-d", read, *(["-E"] if given.fresh else [])]
     folders = [str(ROOT / "docs"), str(given.out)]
     if done := subprocess.call([sys.executable, "-m", "sphinx", *options, *folders]):
         return done

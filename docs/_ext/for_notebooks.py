@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import matplotlib.pyplot  # noqa: F401 - so that a figure that is a cell's value is shown
 from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -11,4 +10,3 @@ from myst_nb import glue as glue
 
 set_matplotlib_formats("retina")  # PNG, which pages other than a figure's own can show too
 os.environ.pop("FORCE_COLOR", None)  # a kernel sets it; pages cannot show a terminal's colours
-sys.stdout.flush_interval = 1e6  # type: ignore[attr-defined] # in one piece: pieces would be joined by new lines

@@ -54,14 +54,14 @@ def index() -> str:
         names = list_models(family=family)  # type: ignore[arg-type]
         if not names:
             continue
-        head = "| model | parameters | steps | first logits | top-1 | |"
-        lines += ["", f"## {title}", "", head, "| --- " * 6 + "|"]
+        head = "| model | parameters | steps (first answer) | top-1 | |"
+        lines += ["", f"## {title}", "", head, "| --- " * 5 + "|"]
         for name in names:
             spec, published = model_spec(name), model_entry(name).published
             first = first_steps(spec)[spec.readout_area]
             top1 = f"{published.top1:g} %" if published and published.top1 is not None else ""
             lines.append(
-                f"| [{name}]({name}.md) | {count_parameters(spec) / 1e6:.2f} M | {spec.steps} | step {first} | {top1} |"
+                f"| [{name}]({name}.md) | {count_parameters(spec) / 1e6:.2f} M | {spec.steps} ({first}) | {top1} |"
                 f" {_drawing(name)} {model_entry(name).summary} |"
             )
     lines += ["", "Top-1 is on ImageNet, as the authors of the published weights give it.", "", _ALL]
