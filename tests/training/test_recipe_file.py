@@ -95,7 +95,9 @@ def photographs(tmp_path_factory):
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_recipe_in_the_package_trains_two_batches(name, photographs, tmp_path):
-    recipe = load_recipe(name).replace(data="folder", size=32, epochs=1, batch_size=8, holdout=None, subset=None)
+    recipe = load_recipe(name).replace(
+        data="folder", size=32, epochs=1, batch_size=8, holdout=None, subset=None, val_subset=None
+    )
     place = Place(root=str(photographs), device="cpu", threads=1, workers=0)
     done = []
     result = vs.train("timedecay_shallow_cifar", recipe, tmp_path / "run", place=place, after_batch=done.append)
