@@ -160,7 +160,15 @@ def test_no_server(cache: Path) -> None:
     assert not list(cache.iterdir())
 
 
-def test_an_interruption_leaves_nothing(server: Server, cache: Path) -> None:
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own Ctrl-C, which a shell's background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interruption_leaves_nothing(server: Server, cache: Path, ctrl_c: None) -> None:
     with pytest.raises(KeyboardInterrupt):
         download_published("cornet_z", published(server.url("interrupt")))
     server.enough.set()
