@@ -61,8 +61,8 @@ def index() -> str:
             first = first_steps(spec)[spec.readout_area]
             top1 = f"{published.top1:g} %" if published and published.top1 is not None else ""
             lines.append(
-                f"| [{name}]({name}.md) | {count_parameters(spec) / 1e6:.2f} M | {spec.steps} ({first}) | {top1} |"
-                f" {_drawing(name)} {model_entry(name).summary} |"
+                f"| [{name}]({name}.md) {_drawing(name)} | {count_parameters(spec) / 1e6:.2f} M |"
+                f" {spec.steps} ({first}) | {top1} | {model_entry(name).summary} |"
             )
     lines += ["", "Top-1 is on ImageNet, as the authors of the published weights give it.", "", _ALL]
     return "\n".join(lines) + "\n"
