@@ -56,7 +56,7 @@ def section(figures: str) -> str:
 def draw(folder: Path) -> None:
     """Draws accuracy by step into a folder."""
     with look():
-        figure = new_figure(6.4, 3.2)
+        figure = new_figure(7.6, 3.2)
         axes = figure.subplots()
         for i, about in enumerate(provenances()):
             curve = {int(step): 100 * value for step, value in about["accuracy"]["by_step"].items()}
@@ -66,5 +66,5 @@ def draw(folder: Path) -> None:
                 axes.axhline(next(iter(curve.values())), color=colour, linestyle=":", linewidth=1)
         axes.set(xlabel="step", ylabel="accuracy on the test images, %")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(loc="lower right")
+        axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     save(figure, folder / FIGURE)
