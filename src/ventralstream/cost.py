@@ -56,13 +56,8 @@ def cost(spec: NetworkSpec, steps: int | None = None, presentation: Presentation
         steps: Steps; the spec's by default.
         presentation: The spec's by default.
     """
-    with torch.device("meta"):
-        network = Network(spec).eval()
-    stop = network.count_steps(steps, presentation)
-    wanted = frozenset({(spec.readout_area, stop - 1)})
-    shown = presentation or spec.presentation
-    planned, naive = (Request(0, stop, shown, wanted, naive=naive) for naive in (False, True))
-    network.readout_steps(spec.readout, stop)
+    network, planned, naive = _last_decision(spec, steps, presentation)
+    network.readout_steps(spec.readout, planned.stop)
     program = network.plan(planned)
     one, two = (_flops(network, planned, batch) for batch in (1, 2))
     kept = [_kept_bytes(network, request, 2) - _kept_bytes(network, request, 1) for request in (planned, naive)]
@@ -91,13 +86,21 @@ def decision_flops(
         steps: Steps; the spec's by default.
         presentation: The spec's by default.
     """
+    network, planned, naive = _last_decision(spec, steps, presentation)
+    return _flops(network, planned, 1), _flops(network, naive, 1)
+
+
+def _last_decision(
+    spec: NetworkSpec, steps: int | None, presentation: Presentation | None
+) -> tuple[Network, Request, Request]:
+    """A network without numbers, and what is asked of it for the decision at the last step, planned and naive."""
     with torch.device("meta"):
         network = Network(spec).eval()
     stop = network.count_steps(steps, presentation)
     wanted = frozenset({(spec.readout_area, stop - 1)})
     shown = presentation or spec.presentation
     planned, naive = (Request(0, stop, shown, wanted, naive=naive) for naive in (False, True))
-    return _flops(network, planned, 1), _flops(network, naive, 1)
+    return network, planned, naive
 
 
 @cache

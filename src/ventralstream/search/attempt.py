@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,8 +177,8 @@ class Attempt:
                 if not study.storage.is_running(trial._trial_id):
                     raise _Lost
 
-        self.folder = study.folder / f"trial_{first_number(known):05d}"
         number = first_number(known)
+        self.folder = study.folder / f"trial_{number:05d}"
         hooks = Hooks(self.folder, study.recipe, self.place, report, tick, self.stop, parameters, flops, number)
         with self._alone(self.folder, tick):
             came: Outcome = search.objective.run(candidate, hooks)
@@ -209,20 +209,18 @@ class Attempt:
     def _alone(self, folder: Path, tick: Callable[[], None]) -> Iterator[None]:
         """Claims a trial's folder; whoever was wrongly taken for dead is there until it has heard of it."""
         folder.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            claim = claimed(folder.with_name(folder.name + ".lock"), lambda other: f"{other} is at work in '{folder}'")
-            try:
-                claim.__enter__()
-                break
-            except VentralError:
-                tick()
-                if self.stop.wanted:
-                    raise self.stop.interrupted() from None
-                time.sleep(0.2)
-        try:
+        lock = folder.with_name(folder.name + ".lock")
+        with ExitStack() as held:
+            while True:
+                try:
+                    held.enter_context(claimed(lock, lambda other: f"{other} is at work in '{folder}'"))
+                    break
+                except VentralError:
+                    tick()
+                    if self.stop.wanted:
+                        raise self.stop.interrupted() from None
+                    time.sleep(0.2)
             yield
-        finally:
-            claim.__exit__(None, None, None)
 
     def _handed(self, trial: optuna.Trial, same: FrozenTrial, seconds: float) -> float:
         assert same.value is not None

@@ -63,9 +63,36 @@ class OneOf(Parameter):
         return self.choices
 
 
+class _Ranged(Parameter):
+    """What `Whole` and `Number` share: any number from `low` to `high`, of their kind."""
+
+    low: Any
+    high: Any
+    log: bool
+
+    def check(self) -> None:
+        if self.low > self.high:
+            ends = f"from {self.low} to {self.high}"
+            raise VentralError(f"'{self.tag}' goes {ends}; expected a range that begins at its smaller end")
+        if self.log and not self.low > 0:
+            raise VentralError(
+                f"'{self.tag}' begins at {self.low}, where ratios are evenly likely; expected a beginning above 0"
+            )
+
+    def fitted(self, value: object, name: str) -> Value:
+        kind = type(self.low)
+        number: Value = kind(fit(value, Annotated[kind, Within(self.low, self.high)], name))
+        return number
+
+    def nearest(self, value: Value) -> Value:
+        kind = type(self.low)
+        number: Value = min(max(kind(value), self.low), self.high) if isinstance(value, (int, float)) else self.low
+        return number
+
+
 @tagged("whole")
 @dataclass(frozen=True)
-class Whole(Parameter):
+class Whole(_Ranged):
     """A whole number.
 
     Attributes:
@@ -77,22 +104,13 @@ class Whole(Parameter):
     high: Integer = 7
     log: bool = False
 
-    def check(self) -> None:
-        _check_range(self.tag, self.low, self.high, self.log)
-
-    def fitted(self, value: object, name: str) -> Value:
-        return int(fit(value, _within(int, self.low, self.high), name))
-
-    def nearest(self, value: Value) -> Value:
-        return min(max(int(value), self.low), self.high) if isinstance(value, (int, float)) else self.low
-
     def grid(self) -> tuple[Value, ...] | None:
         return tuple(range(self.low, self.high + 1)) if self.high - self.low < 1000 else None
 
 
 @tagged("number")
 @dataclass(frozen=True)
-class Number(Parameter):
+class Number(_Ranged):
     """A number.
 
     Attributes:
@@ -103,15 +121,6 @@ class Number(Parameter):
     low: Real = 0.0
     high: Real = 1.0
     log: bool = False
-
-    def check(self) -> None:
-        _check_range(self.tag, self.low, self.high, self.log)
-
-    def fitted(self, value: object, name: str) -> Value:
-        return float(fit(value, _within(float, self.low, self.high), name))
-
-    def nearest(self, value: Value) -> Value:
-        return min(max(float(value), self.low), self.high) if isinstance(value, (int, float)) else self.low
 
 
 def fitted(values: Mapping[str, object], parameters: Mapping[str, Parameter], where: str) -> dict[str, Value]:
@@ -127,14 +136,3 @@ def fitted(values: Mapping[str, object], parameters: Mapping[str, Parameter], wh
 
 def _same(one: object, other: object) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and one == other
-
-
-def _within(kind: type, low: float, high: float) -> Any:
-    return Annotated[kind, Within(low, high)]
-
-
-def _check_range(tag: str, low: float, high: float, log: bool) -> None:
-    if low > high:
-        raise VentralError(f"'{tag}' goes from {low} to {high}; expected a range that begins at its smaller end")
-    if log and not low > 0:
-        raise VentralError(f"'{tag}' begins at {low}, where ratios are evenly likely; expected a beginning above 0")
