@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ventralstream.errors import VentralError, unknown
-from ventralstream.training import Recipe, load_recipe
+from ventralstream.jsonable import from_json
+from ventralstream.training import Muon, Recipe, load_recipe
 from ventralstream.yaml_file import read_yaml
 
 FOLDER = Path(__file__).parent
@@ -19,13 +20,38 @@ CONDITIONS = ("clean", "occluded", "noisy", "masked")
 
 @dataclass(frozen=True)
 class Network:
-    """A network that is trained: once for each rate of the grid, shortly, and then for each seed."""
+    """A network that is trained: once for each rate of its recipe, shortly, and then for each seed.
+
+    Attributes:
+        name: Of the network in networks.py.
+        label: What tables call it.
+        priority: The smaller, the earlier.
+        recipe: How it is trained.
+        changes: Fields of the recipe that are other ones for it.
+        seeds: The seeds.
+    """
 
     name: str
     label: str
     priority: int
-    epochs: int | None = None
+    recipe: str = "cifar10"
+    changes: Mapping[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How networks are trained, and how their learning rates are chosen.
+
+    Attributes:
+        recipe: The recipe.
+        rates: The rates to choose from; a single one is taken as it is.
+        short: What is other in the run that chooses.
+    """
+
+    recipe: Recipe
+    rates: tuple[float, ...]
+    short: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,9 +100,7 @@ class Run:
 class Plan:
     """All that is in runs.yaml."""
 
-    recipe: Recipe
-    rates: tuple[float, ...]
-    short: Mapping[str, Any]
+    recipes: Mapping[str, Training]
     hard: Mapping[str, Any]
     networks: Mapping[str, Network]
     claims: tuple[Claim, ...]
@@ -85,25 +109,39 @@ class Plan:
         """All runs in the order in which they are wanted."""
         order: list[tuple[int, int, Run]] = []
         for network in self.networks.values():
-            order += [(network.priority, -1, Run(network.name, rate=rate)) for rate in self.rates]
+            order += [(network.priority, -1, run) for run in self.choice(network.name)]
             order += [(network.priority, seed, Run(network.name, seed)) for seed in network.seeds]
         return [run for *_, run in sorted(order, key=lambda entry: entry[:2])]
 
+    def choice(self, network: str) -> list[Run]:
+        """The short runs by which a network's rate is chosen; none if there is only one rate."""
+        rates = self.training(network).rates
+        return [Run(network, rate=rate) for rate in rates] if len(rates) > 1 else []
+
     def needs(self, run: Run) -> list[Run]:
         """What must be known before a run: that of a seed needs the rate."""
-        return [] if run.seed is None else [Run(run.network, rate=rate) for rate in self.rates]
+        return [] if run.seed is None else self.choice(run.network)
+
+    def training(self, network: str) -> Training:
+        """How a network is trained."""
+        return self.recipes[self.networks[network].recipe]
 
     def recipe_of(self, run: Run, logs: Mapping[str, Any]) -> Recipe:
         """The recipe of a run, whose needs are in `logs`."""
-        rate = run.rate or self.best_rate(run.network, logs)
-        recipe = self.recipe.replace(optimizer=self.recipe.optimizer.replace(lr=rate, other_lr=round(rate / 10, 6)))
+        training = self.training(run.network)
+        optimizer, rate = training.recipe.optimizer, run.rate or self.best_rate(run.network, logs)
+        ours = {"lr": rate, "other_lr": round(rate / 10, 6)} if isinstance(optimizer, Muon) else {"lr": rate}
+        recipe = training.recipe.replace(optimizer=optimizer.replace(**ours))
         if run.seed is None:
-            return recipe.replace(**self.short)
-        return recipe.replace(seed=run.seed, epochs=self.networks[run.network].epochs or recipe.epochs)
+            return recipe.replace(**training.short)
+        return from_json({**recipe.to_json(), "seed": run.seed, **self.networks[run.network].changes}, Recipe)
 
     def best_rate(self, network: str, logs: Mapping[str, Any]) -> float:
         """The rate with the best held-out accuracy after a short run; the smaller of two equal ones."""
-        by_rate = {rate: logs[Run(network, rate=rate).name]["accuracy"]["decision"] for rate in sorted(self.rates)}
+        rates = sorted(self.training(network).rates)
+        if len(rates) == 1:
+            return rates[0]
+        by_rate = {rate: logs[Run(network, rate=rate).name]["accuracy"]["decision"] for rate in rates}
         return max(by_rate, key=lambda rate: by_rate[rate])
 
     def hard_networks(self) -> set[str]:
@@ -135,9 +173,14 @@ def load_plan(path: Path = FOLDER / "runs.yaml") -> Plan:
             for seen in (c.images, c.over or c.images):
                 if seen not in CONDITIONS:
                     raise unknown("kind of images", seen, CONDITIONS, f" of the claim '{claim.name}'")
-    grid = said["grid"]
-    recipe = load_recipe(path.parent / said["recipe"])
-    return Plan(recipe, tuple(grid["rates"]), grid["recipe"], said["hard"], networks, claims)
+    recipes = {
+        name: Training(load_recipe(path.parent / of["file"]), tuple(of["rates"]), of.get("short", {}))
+        for name, of in said["recipes"].items()
+    }
+    for network in networks.values():
+        if network.recipe not in recipes:
+            raise unknown("recipe", network.recipe, recipes, f" of the network '{network.name}'")
+    return Plan(recipes, said["hard"], networks, claims)
 
 
 def read_logs(folder: Path = LOGS) -> dict[str, Any]:

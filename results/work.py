@@ -106,13 +106,14 @@ def _do(plan: Plan, run: Run, folder: Path, root: str, lock: IO[str]) -> str:
     """Trains, or carries on with, a run, and writes its log."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     ventral = [sys.executable, "-m", "ventralstream", "train"]
+    where = ["--root", root] if plan.training(run.network).recipe.data == "cifar10" else []  # scenes are made
     if any((folder / "checkpoints").glob("*")):
-        command = [*ventral, "--resume", str(folder), "--root", root]
+        command = [*ventral, "--resume", str(folder), *where]
     else:
         spec, recipe = folder.with_name(f"{folder.name}.spec.json"), folder.with_name(f"{folder.name}.recipe.json")
         write_text(spec, json.dumps(NETWORKS[run.network]().to_json()))
         write_text(recipe, json.dumps(plan.recipe_of(run, read_logs()).to_json()))
-        command = [*ventral, str(spec), "--recipe", str(recipe), "--root", root, "--threads", "1", "--out", str(folder)]
+        command = [*ventral, str(spec), "--recipe", str(recipe), *where, "--threads", "1", "--out", str(folder)]
     _call(command, folder, lock)
     write_log(plan, run.name, folder.parents[1], root)
     log = read_logs()[run.name]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import copy
+import dataclasses
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import ventralstream as vs
-from ventralstream.training import Recipe
+from ventralstream.cli import app
+from ventralstream.demo.experiment import MINIMAL, Settings, specs
+from ventralstream.training import DecisionLoss, Recipe
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,18 +72,32 @@ def test_runs_come_by_priority_rates_first_and_all_networks_seed_by_seed(plan: A
     keys = [(plan.networks[r.network].priority, -1 if r.seed is None else r.seed) for r in runs]
     assert keys == sorted(keys)
     some = next(run for run in runs if run.seed == 1)
-    assert [need.rate for need in plan.needs(some)] == list(plan.rates)
+    assert [need.rate for need in plan.needs(some)] == list(plan.training(some.network).rates)
+    alone = next(run for run in runs if len(plan.training(run.network).rates) == 1)
+    assert alone.seed == 0 and plan.needs(alone) == []
 
 
 def test_the_rate_is_that_of_the_best_short_run_and_only_the_rate_differs(modules: Any, plan: Any) -> None:
-    make = modules["plan"].Run
-    logs = {make("rcnn", rate=r).name: log_of(a) for r, a in zip(plan.rates, (0.4, 0.5, 0.5), strict=True)}
+    make, training = modules["plan"].Run, plan.training("rcnn")
+    logs = {make("rcnn", rate=r).name: log_of(a) for r, a in zip(training.rates, (0.4, 0.5, 0.5), strict=True)}
     recipe = plan.recipe_of(make("rcnn", 2), logs)
-    middle = plan.rates[1]
+    middle = training.rates[1]
     assert (recipe.optimizer.lr, recipe.optimizer.other_lr) == (middle, pytest.approx(middle / 10))
-    assert recipe.replace(optimizer=plan.recipe.optimizer) == plan.recipe.replace(seed=2)
+    assert recipe.replace(optimizer=training.recipe.optimizer) == training.recipe.replace(seed=2)
     short = plan.recipe_of(make("rcnn", rate=middle), {})
     assert isinstance(short, Recipe) and short.holdout == 5000 and short.seed == 0
+
+
+def test_the_demo_s_networks_and_recipe_are_the_demo_s(modules: Any, plan: Any) -> None:
+    make, settings = modules["plan"].Run, Settings()
+    for name, spec in specs(settings).items():
+        if name != MINIMAL:
+            ours = modules["networks"].NETWORKS[f"demo_{name}"]()
+            assert ours.replace(name=name) == spec
+            recipe = plan.recipe_of(make(f"demo_{name}", 0), {})
+            assert recipe.replace(val_subset=settings.recipe().val_subset) == settings.recipe()
+    last = plan.recipe_of(make("demo_recurrent_last", 0), {})
+    assert last.loss == DecisionLoss() and last.epochs == settings.epochs
 
 
 @pytest.mark.parametrize(
@@ -162,7 +178,8 @@ def test_the_page_is_that_of_the_logs(modules: Any, plan: Any) -> None:
 
 def test_a_claim_about_a_network_that_is_not_there_is_refused(modules: Any, plan: Any, tmp_path: Path) -> None:
     said = (ROOT / "results" / "runs.yaml").read_text()
-    (tmp_path / "recipe.yaml").write_text((ROOT / "results" / "recipe.yaml").read_text())
+    for recipe in ("cifar10.yaml", "demo.yaml"):
+        (tmp_path / recipe).write_text((ROOT / "results" / recipe).read_text())
     bad = tmp_path / "runs.yaml"
     for old, new, told in (
         ("better: tied, than: untied", "better: tied, than: untyed", "untied"),
@@ -174,15 +191,13 @@ def test_a_claim_about_a_network_that_is_not_there_is_refused(modules: Any, plan
 
 
 def small_plan(modules: Any, plan: Any) -> Any:
-    """Two tiny runs of one network: one rate, one seed."""
-    small = copy.copy(plan)
-    network = modules["plan"].Network("rcnn", "recurrent", 1, 1, (0,))
+    """Tiny runs of one network: two rates, one seed."""
+    network = modules["plan"].Network("rcnn", "recurrent", 1, changes={"epochs": 1}, seeds=(0,))
+    recipe = plan.training("rcnn").recipe
+    recipe = recipe.replace(data="scenes", batch_size=20, subset=40, val_subset=20, size=16, precision="32")
     short = {"epochs": 1, "subset": 40, "holdout": 20}
-    recipe = plan.recipe.replace(data="scenes", batch_size=20, subset=40, val_subset=20, size=16, precision="32")
-    for name, value in {"networks": {"rcnn": network}, "rates": (0.07,), "short": short, "recipe": recipe}.items():
-        object.__setattr__(small, name, value)
-    object.__setattr__(small, "claims", ())
-    return small
+    training = modules["plan"].Training(recipe, (0.07, 0.14), short)
+    return dataclasses.replace(plan, recipes={"cifar10": training}, networks={"rcnn": network}, claims=())
 
 
 def test_runs_are_trained_logged_and_not_done_twice(
@@ -196,17 +211,21 @@ def test_runs_are_trained_logged_and_not_done_twice(
     done: list[list[str]] = []
 
     def call(command: list[str], folder: Path, lock: Any) -> None:
-        """Trains for real, but for the images' folder: scenes have none."""
+        """In this process: starting Python takes longer than such a run."""
         done.append(command)
-        subprocess.run([c for c in command if c not in ("--root", "")], check=True, capture_output=True)
+        said = CliRunner().invoke(app, command[3:])
+        assert said.exit_code == 0, said.output
 
     monkeypatch.setattr(work, "_call", call)
     monkeypatch.setitem(work.NETWORKS, "rcnn", lambda: scenes_network(modules))
     assert work.work(small, tmp_path / "runs", "", 1, told.append) == []
     there = modules["plan"].read_logs(logs)
-    assert list(there) == ["rcnn/rate0.07", "rcnn/seed0"]
-    assert [len(log["epochs"]) for log in there.values()] == [1, 1]
-    assert there["rcnn/seed0"]["recipe"]["optimizer"]["lr"] == 0.07 and there["rcnn/seed0"]["commit"]
+    assert list(there) == ["rcnn/rate0.07", "rcnn/rate0.14", "rcnn/seed0"]
+    assert [len(log["epochs"]) for log in there.values()] == [1, 1, 1]
+    assert (
+        there["rcnn/seed0"]["recipe"]["optimizer"]["lr"] == small.best_rate("rcnn", there)
+        and there["rcnn/seed0"]["commit"]
+    )
     assert set(there["rcnn/seed0"]["accuracy"]["by_step"]) == {"0", "1", "2"}
     before = len(done)
     assert work.work(small, tmp_path / "runs", "", 2, told.append) == [] and len(done) == before
