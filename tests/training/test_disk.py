@@ -60,7 +60,7 @@ class Disk:
 def carried_on(spec, recipe, place, out):
     """What a user does: the same command again, or --resume."""
     try:
-        return resume(out, place=place)
+        return resume(out)
     except VentralError as error:
         assert "begin it again" in str(error) or "is not a training run" in str(error)
         return train(spec, recipe, out, place=place)
@@ -92,7 +92,7 @@ def test_whatever_was_being_written_the_run_can_be_carried_on(tmp_path, monkeypa
                     assert "No space left on device" in str(found) or "no space left" in str(found).lower()
                     assert "\n" not in str(found)
         carried_on(spec, recipe, place, out)
-        assert open_run(out).complete
+        assert open_run(out).complete and open_run(out).place == place
         assert_same(out, tmp_path / "whole")
         assert not list(out.rglob("*.part"))
         shutil.rmtree(out)

@@ -265,8 +265,16 @@ def open_run(path: str | Path) -> RunFolder:
         raise VentralError(f"'{path / RUN}' is damaged: it is not the record of a run")
     data = _read_spec(path / RUN, record.get("data"), SetInfo)
     last = sessions[-1] if sessions and isinstance(sessions[-1], dict) else None
-    place = Place() if last is None else _read_spec(path / RUN, last.get("place"), Place)
-    return RunFolder(path, recipe, data, place)
+    place = None if last is None else _read_spec(path / RUN, last.get("place"), Place)
+    return RunFolder(path, recipe, data, place or _place_at_the_start(path))
+
+
+def _place_at_the_start(path: Path) -> Place:
+    """Where a run was begun that was ended before it noted its first session; this machine's defaults if that is lost."""
+    try:
+        return Checkpoint.read(path / CHECKPOINTS / position_name(0, 0)).place
+    except VentralError:
+        return Place()
 
 
 def recover(path: Path, say: Callable[[str], None], repair: bool) -> tuple[RunFolder, Checkpoint]:
