@@ -154,6 +154,7 @@ def _section(plan: Plan, logs: Logs, claim: Claim) -> str:
     found = [interval(differences(plan, logs, c)) for c in claim.comparisons]
     verdicts = [verdict(c, f) for c, f in zip(claim.comparisons, found, strict=True)]
     lines = [f"## {claim.title}", "", f"{claim.paper}: {claim.claim}", "", sentence(verdicts), ""]
+    lines += [claim.note.strip(), ""] if claim.note else []
     if trained(plan, logs, claim):
         lines += [f"![{claim.title}]({FIGURES.as_posix()}/{claim.name}.svg)", ""]
     others = _conditions(claim)[1:]

@@ -68,13 +68,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a paper says, and the comparisons that it is judged by."""
+    """What a paper says, the comparisons that it is judged by, and what a reader must know of them."""
 
     name: str
     title: str
     paper: str
     claim: str
     comparisons: tuple[Comparison, ...]
+    note: str = ""
 
     @property
     def networks(self) -> list[str]:
