@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import json
 import logging
 import os
@@ -122,6 +123,8 @@ class Started:
         sys.stdout.flush()
         pid = os.fork()
         if pid:
+            with contextlib.suppress(OSError):  # it has ended already
+                os.setpgid(pid, group)  # as it does itself: whoever comes first, so that no signal misses it
             return pid
         code = 1
         try:

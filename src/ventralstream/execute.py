@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from ventralstream import hooks
+from ventralstream import hooks, remat
 from ventralstream.layers import shortcuts
 from ventralstream.layers.cpu import convolution
 from ventralstream.program import LEAVES, Instruction, Program, Value
 
 Call = Callable[..., Any]
+Held = dict[Any, Any]  # values by their number, or stacks of them by theirs
 
 # Stages that give more than one thing: a drive gives (drive, the area's own input), an update (output, state).
 # Which of them each argument of a stage takes.
@@ -34,8 +35,9 @@ class Execution:
         leaf: Makes a leaf value, of the whole batch or of a batch of one.
         batch: The batch size.
         wanted: Indices of the values to give out.
-        remat: Recomputes each stage's inside in the backward pass instead of keeping it (less memory, more time).
-            A stage that is not pure keeps its inside.
+        buffers: What stages may change, if only that is to be kept which chunks of steps hand on, and the rest computed
+            again in the backward pass (`ventralstream.remat`; the program should be in the order of time); None
+            keeps all.
         shortcuts: Whether modules may be gone around; see `ventralstream.layers.shortcuts`.
         fast_convolutions: See `Network.fast_convolutions`; only with shortcuts.
     """
@@ -47,21 +49,35 @@ class Execution:
         leaf: Callable[[Value], Any],
         batch: int,
         wanted: frozenset[int],
-        remat: bool = False,
+        buffers: tuple[Tensor, ...] | None = None,
         shortcuts: bool = True,
         fast_convolutions: bool = True,
     ) -> None:
         self.program, self.stage, self.leaf = program, stage, leaf
-        self.batch, self.wanted, self.remat = batch, wanted, remat
-        self.env: dict[int, Any] = {}
-        self.stacks: dict[tuple[int, ...], Any] = {}
+        self.batch, self.wanted, self.buffers = batch, wanted, buffers
+        self.env: Held = {}
+        self.stacks: Held = {}
         self.dropped: list[Tensor] = []
         self.watched = program.request.watched
         self.shortcuts = shortcuts
         self.store = convolution.Store() if shortcuts and fast_convolutions else None
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
-        for instruction in self.program.instructions:
+        if self.buffers is None or not torch.is_grad_enabled():
+            yield from self._through(self.program.instructions)
+        else:
+            for instructions, again in remat.chunks(self.program):
+                if not again:
+                    yield from self._through(instructions)
+                    continue
+                before, kept = (self.env, self.stacks), self.buffers
+                found, self.env, self.stacks = remat.recomputed(self._apart, instructions, *before, buffers=kept)
+                yield from found
+        if self.store is not None:
+            self.store.clear()
+
+    def _through(self, instructions: Iterable[Instruction]) -> Iterator[tuple[int, Any]]:
+        for instruction in instructions:
             self._run(instruction)
             for v in instruction.outs:
                 if v in self.wanted:
@@ -70,8 +86,16 @@ class Execution:
                 self.env.pop(v, None)
             for stack in instruction.free_stacks:
                 self.stacks.pop(stack, None)
-        if self.store is not None:
-            self.store.clear()
+
+    def _apart(self, instructions: Iterable[Instruction], env: Held, stacks: Held) -> tuple[list[Any], Held, Held]:
+        """The same from these values on, and nothing here changes: it is done again in the backward pass."""
+        here = copy.copy(self)
+        here.env, here.stacks = dict(env), dict(stacks)
+        here.store = None if self.store is None else self.store.apart()
+        found = list(here._through(instructions))
+        if here.store is not None:
+            here.store.forget()
+        return found, here.env, here.stacks
 
     def tensors(self) -> list[Tensor]:
         """All tensors that are held at this moment."""
@@ -111,10 +135,7 @@ class Execution:
         elif self.watched:
             step = self.program.steps[instruction.outs[0]]
             call = hooks.during(hooks.Moment(cast(str | int, value.owner), value.op, step), call)
-        if self.remat and torch.is_grad_enabled() and not (instruction.expand and count == 1):
-            result = checkpoint(call, value.step, *args, use_reentrant=False)
-        else:
-            result = call(value.step, *args)
+        result = call(value.step, *args)
         if count == 1:
             self.env[instruction.outs[0]] = result
             return

@@ -113,7 +113,8 @@ class Network(Summary, nn.Module):
             record: Activations to keep; several records are several ways to keep them, in one pass.
             state: Carries on from here: 3 + 5 steps equal 8.
             return_state: Whether to give the state after the last step.
-            remat: Recomputes the inside of each stage in the backward pass: less memory, more time.
+            remat: Computes steps again in the backward pass: memory grows with the root of their number, and there is
+                one forward pass more.
 
         Raises:
             VentralError: for input that cannot be run, in one sentence.
@@ -140,6 +141,7 @@ class Network(Summary, nn.Module):
             frozenset(pair for r, pair in pairs if r.of == "state"),
             frozenset(pair for r, pair in pairs if r.is_on_path and differentiates),
             carry=return_state,
+            stream=remat and torch.is_grad_enabled(),  # what is computed again is a stretch of time
         )
         results = unroll.run(self, self.plan(request), stimulus, wanted, recorded, state, remat)
         recordings = tuple({a: results.recording(self, r, a, ts) for a, ts in areas.items()} for r, areas in recorded)

@@ -27,6 +27,7 @@ from ventralstream.plan import horizon, plan
 from ventralstream.presentation import Frame
 from ventralstream.program import Program, Request, Stage, Traits, Value
 from ventralstream.record import Of, Record, Reduce, reduce_map
+from ventralstream.remat import chunks
 from ventralstream.spec import IMAGE, NetworkSpec, Shapes
 from ventralstream.stimulus import Display, Stimulus
 
@@ -53,6 +54,9 @@ class Unrollable(Protocol):
 
     def parameters(self) -> Iterable[Tensor]:
         """Its parameters."""
+
+    def buffers(self) -> Iterable[Tensor]:
+        """Its buffers."""
 
     def stage(self, value: Value, compiled: bool = True) -> Call:
         """What computes a value, called with the step and the arguments; the compiled function if there is one."""
@@ -215,7 +219,8 @@ def execution(
     if state is not None:
         check_state(net, state, Run(shapes, like), display.batch)
     if like.device.type == "cpu" and not torch.compiler.is_compiling() and isinstance(display.batch, int):
-        numbers = _recorded_numbers(net, shapes, recorded) + _kept_numbers(net, shapes, program)
+        kept = _kept_numbers(net, shapes, program) // (len(chunks(program)) if remat else 1)  # at least
+        numbers = _recorded_numbers(net, shapes, recorded) + kept
         what = f"what {request.stop - request.start} steps of {display.batch} images record and keep for gradients"
         check_memory(numbers * display.batch * like.element_size(), what)
 
@@ -247,7 +252,8 @@ def execution(
         return None, tuple(_of_type(like, x) for x in held)
 
     direct = not (request.watched or shortcuts.transformed())
-    return Execution(program, stage, leaf, display.batch, wanted, remat, direct, net.fast_convolutions)
+    buffers = tuple(net.buffers()) if remat else None
+    return Execution(program, stage, leaf, display.batch, wanted, buffers, direct, net.fast_convolutions)
 
 
 def _recorded_numbers(net: Unrollable, shapes: Shapes, recorded: Iterable[Recorded]) -> int:

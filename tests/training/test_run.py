@@ -332,9 +332,12 @@ def test_training_starts_from_a_saved_network(tmp_path, whole, recipe, place, st
         assert torch.equal(value, vs.load_network(out).state_dict()[name])
 
 
-def test_remat_changes_nothing(tmp_path, whole, spec, recipe, place, weights):
+def test_remat_changes_nothing_but_the_order_of_sums(tmp_path, whole, spec, recipe, place, weights):
     train(spec, recipe.replace(remat=True), tmp_path / "remat", place=place)
-    assert_same_weights(weights(tmp_path / "remat"), weights(whole))
+    found, expected = weights(tmp_path / "remat"), weights(whole)
+    assert list(found) == list(expected)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
 def test_half_precision_keeps_whole_weights(tmp_path, spec, recipe, place):

@@ -14,6 +14,7 @@ import torch
 from ventralstream.cells.base import Cell
 from ventralstream.network import Network
 from ventralstream.purity import mapped
+from ventralstream.remat import restoring
 
 METHODS = {"drive": "drive", "feedback": "feedback", "update": "update", "emit": "update"}
 
@@ -67,10 +68,20 @@ def same_draws(net: Network, area: str) -> Iterator[None]:
 
         return call
 
+    @contextmanager
+    def counting_from(before: Counter[str]) -> Iterator[None]:
+        nonlocal calls
+        calls, after = before, calls
+        try:
+            yield
+        finally:
+            calls = after
+
     for name, stage in METHODS.items():
         cell.__dict__[name] = counted(stage, getattr(cell, name))
     try:
-        yield
+        with restoring(lambda: counting_from(calls.copy())):
+            yield
     finally:
         for name in METHODS:
             del cell.__dict__[name]

@@ -270,7 +270,7 @@ def open_run(path: str | Path) -> RunFolder:
 
 
 def _place_at_the_start(path: Path) -> Place:
-    """Where a run was begun that was ended before it noted its first session; this machine's defaults if that is lost."""
+    """Where a run was begun that was ended before its first session; this machine's defaults if that is lost."""
     try:
         return Checkpoint.read(path / CHECKPOINTS / position_name(0, 0)).place
     except VentralError:

@@ -45,16 +45,24 @@ class Store:
     """What the convolutions of one unroll share."""
 
     def __init__(self) -> None:
+        # numbers alone; the weight is kept too, so that no other tensor gets its address
         self._kernels: dict[Any, tuple[Tensor, Tensor]] = {}
         self._laid_out: dict[Any, tuple[Tensor, Tensor]] = {}
+        # what gradients flow through
+        self._tracked: dict[Any, tuple[Tensor, Tensor]] = {}
         self._collecting: dict[Any, tuple[Tensor, KernelGradient, Tensor]] = {}
+
+    def apart(self) -> Store:
+        """That of a part of the unroll which will be computed again: of what is here it shares numbers alone."""
+        other = Store()
+        other._kernels, other._laid_out = self._kernels, self._laid_out
+        return other
 
     def kernel(self, weight: Tensor, back: bool = False) -> Tensor:
         """The kernel transformed for Winograd's form, and with `back` for carrying gradients back."""
         key = (*_key(weight), back)
         if key not in self._kernels:
             w = weight.detach()
-            # the weight is kept too, so that no other tensor gets its address
             self._kernels[key] = (winograd.transform_back(w) if back else winograd.transform(w), weight)
         return self._kernels[key][0]
 
@@ -64,10 +72,11 @@ class Store:
         """
         if weight.dtype == dtype and weight.is_contiguous(memory_format=torch.channels_last):
             return weight
-        key = (*_owned(weight), dtype, torch.is_grad_enabled() and weight.requires_grad)
-        if key not in self._laid_out:
-            self._laid_out[key] = (weight.to(dtype).contiguous(memory_format=torch.channels_last), weight)
-        return self._laid_out[key][0]
+        tracked = torch.is_grad_enabled() and weight.requires_grad
+        made, key = (self._tracked, _owned(weight)) if tracked else (self._laid_out, _key(weight))
+        if (key, dtype) not in made:
+            made[key, dtype] = (weight.to(dtype).contiguous(memory_format=torch.channels_last), weight)
+        return made[key, dtype][0]
 
     def collecting(self, weight: Tensor, geometry: Geometry) -> tuple[Tensor, KernelGradient]:
         """The kernel as all steps see it, and what collects their gradients."""
@@ -77,11 +86,16 @@ class Store:
             self._collecting[key] = (_Collect.apply(weight, gradient), gradient, weight)
         return self._collecting[key][:2]
 
+    def forget(self) -> None:
+        """Forgets what gradients flow through, which convolutions that wait for their backward pass would keep."""
+        self._tracked.clear()
+        self._collecting.clear()
+
     def clear(self) -> None:
         """Forgets all; it is made again if it is needed again."""
+        self.forget()
         self._kernels.clear()
         self._laid_out.clear()
-        self._collecting.clear()
 
 
 _STORE: ContextVar[Store | None] = ContextVar("store", default=None)
