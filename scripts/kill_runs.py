@@ -160,6 +160,17 @@ class Started:
             time.sleep(0.002)
         return [self.codes[pid] for pid in self.pids]
 
+    def wait_or_end(self, grace: float) -> list[int]:
+        """As torchrun does when its first process has ended by a signal: the others have a while, then they get it."""
+        began, until = time.monotonic(), float("inf")
+        while not self.ended() and time.monotonic() < min(until, began + PATIENCE):
+            if self.codes.get(self.pids[0]):
+                until = min(until, time.monotonic() + grace)
+            time.sleep(0.01)
+        if time.monotonic() >= until:
+            self.send(signal.SIGTERM)
+        return self.wait()
+
     def wait_or_kill(self, grace: float) -> None:
         """As torchrun does when one of its processes has died: the others have a while, then they are killed."""
         until = time.monotonic() + grace
@@ -341,11 +352,11 @@ class Runs:
             return ""
         where = "saving" if seen.saving else "validation" if seen.validating else "training"
         started.send(signum, None if whole_group else started.pids[0])
-        codes = started.wait()
+        codes = started.wait_or_end(20.0)
         if not any(codes):
             return ""
         said = started.log.read_text()
-        if any(code != 128 + signum for code in codes):
+        if any(code not in (128 + signum, 128 + signal.SIGTERM) for code in codes):
             raise Trouble(f"{where}: it ended with {codes}, expected {128 + signum}; see {started.log}")
         if "Traceback" in said:
             raise Trouble(f"{where}: it left a traceback; see {started.log}")
