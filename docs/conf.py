@@ -28,6 +28,7 @@ extensions = [
     "links_in_docstrings",
     "command_line",
     "notebook_pages",
+    "explorers",
 ]
 exclude_patterns = ["_ext"]
 root_doc = "index"

@@ -160,6 +160,33 @@ def test_the_core_needs_none_of_the_extras_and_a_missing_one_is_one_sentence_wit
         assert extra == "hub" or said.endswith(f"not installed; pip install 'ventralstream[{extra}]'"), asked
 
 
+# The command line where only some extras are installed. SciPy is scikit-learn's own.
+COMMAND_LINE = """
+from ventralstream.cli import main
+sys.argv = ["ventral", *arguments]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("extras", "arguments", "said"),
+    [
+        ("cli", "search --help", "Search for architectures"),
+        ("cli", "search create cifar-small", "pip install 'ventralstream[search]'"),
+        ("cli", "demo --out demo", "pip install 'ventralstream[train]'"),
+        ("explore", "explore --out page.html", "Open it in a browser"),
+        ("explore", "explore --data neurons.nc --out page.html", "pip install 'ventralstream[brain]'"),
+    ],
+)
+def test_a_command_runs_with_its_extra_alone_and_names_the_one_it_lacks(extras, arguments, said, tmp_path):
+    there = {*EXTRAS[extras], "scipy"}
+    code = WITHOUT_EXTRAS.replace("for package in packages}", f"for package in packages}} - {there!r}")
+    command = f"arguments = {arguments.split()!r}\n{COMMAND_LINE}"
+    done = subprocess.run([sys.executable, "-c", code + command], capture_output=True, text=True, cwd=tmp_path)
+    assert said in done.stdout + done.stderr
+    assert done.returncode == (2 if "pip" in said else 0), done.stderr
+
+
 def test_the_table_of_extras_is_what_the_package_declares():
     if not (ROOT / "pyproject.toml").is_file():
         pytest.skip("the package is not installed from a checkout, so there is no pyproject.toml beside it")

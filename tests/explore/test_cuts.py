@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import ventralstream as vs
-from ventralstream.explore.cuts import cut, cuttable
+from ventralstream.explore.cuts import cut, cuttable, separable
 
 
 @torch.no_grad()
@@ -67,3 +67,16 @@ def test_what_is_there_to_cut_is_said(net):
     plain = vs.create_model("ff_rcnn_deep_cifar", seed=0)
     with pytest.raises(vs.VentralError, match="no cell and no lateral connection to cut"):
         cut(plain, ["recurrence"])
+
+
+@pytest.mark.parametrize("name", ["rgc_digits", "rcnn_cifar"])
+def test_the_live_page_offers_what_can_be_cut_alone(name):
+    net = vs.create_model(name)
+    offered = separable(net.spec)
+    assert "recurrence" in offered
+    for part in cuttable(net.spec):
+        if part in offered:
+            cut(net, [part])
+        else:
+            with pytest.raises(vs.VentralError, match="never drives"):
+                cut(net, [part])

@@ -246,6 +246,10 @@ def test_the_command_serves_until_ctrl_c():
         connection = http.client.HTTPConnection("127.0.0.1", int(address[1]), timeout=30)
         connection.request("GET", f"/{address[2]}/")
         assert connection.getresponse().status == 200
+        with socket.create_connection(("127.0.0.1", int(address[1]))) as left:  # in the middle of an upload
+            head = f"POST /{address[2]}/image HTTP/1.1\r\nHost: 127.0.0.1:{address[1]}\r\nContent-Length: 100\r\n\r\n"
+            left.sendall(head.encode() + b"half")
+        time.sleep(0.5)
         os.kill(started.pid, signal.SIGINT)
         assert started.wait(30) == 0
         assert "Traceback" not in started.stderr.read()

@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ventralstream.errors import (
@@ -23,6 +24,7 @@ from ventralstream.errors import (
     reason,
     shortened,
 )
+from ventralstream.extras import explain
 
 if TYPE_CHECKING:
     import typer
@@ -83,6 +85,8 @@ def _warned(
 
 def _explained(error: Exception) -> int:
     """Says what went wrong, whatever it is; gives the exit code."""
+    if isinstance(error, ImportError):
+        error = explain(error, _module(error))
     code = exit_code(error)
     if isinstance(error, BrokenPipeError):  # as when `| head` has seen enough
         return code
@@ -96,6 +100,12 @@ def _explained(error: Exception) -> int:
         return _said("error: there is too little memory; try smaller batches, fewer areas or steps", code)
     fault = f"{type(error).__name__}: {reason(error)}"
     return _said(f"error: {fault} (a fault of ventralstream's; {TRACEBACK}=1 shows where)", code)
+
+
+def _module(error: Exception) -> str:
+    """Our innermost module on the way to an error."""
+    names = [str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
+    return next((name for name in reversed(names) if name.startswith("ventralstream.")), "")
 
 
 def _said(sentence: str, code: int) -> int:

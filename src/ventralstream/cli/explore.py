@@ -81,6 +81,10 @@ def explore(
     if not out.resolve().parent.is_dir():
         raise VentralError(f"the folder of the page '{printable(out)}' does not exist")
 
+    from ventralstream.extras import require
+
+    if data is not None:
+        require("brain")
     from ventralstream.cli.explore_data import open_session
     from ventralstream.cli.opened import open_told
     from ventralstream.explore.exhibit import beside, image_files

@@ -8,7 +8,7 @@ from typing import Any
 from ventralstream.errors import VentralError, unknown
 from ventralstream.network import Network
 from ventralstream.spec import IMAGE, Connection, NetworkSpec
-from ventralstream.timing import remembers
+from ventralstream.timing import first_steps, remembers
 
 RECURRENCE, FEEDBACK = "recurrence", "feedback"
 NEVER = (2**31 - 2, None)  # the steps at which a connection that is cut arrives
@@ -21,6 +21,11 @@ def cuttable(spec: NetworkSpec) -> list[str]:
     recurs = bool(cells) or any(c.kind == "lateral" for c in spec.connections)
     groups = [RECURRENCE] * recurs + [FEEDBACK] * any(c.kind == "feedback" for c in spec.connections)
     return [*groups, *dict.fromkeys(wires), *cells]
+
+
+def separable(spec: NetworkSpec) -> list[str]:
+    """What of `cuttable` can be cut alone: without it the image still drives every area."""
+    return [name for name in cuttable(spec) if _is_driven(_cut_wires(spec, _wires(spec, name)))]
 
 
 def wire(connection: Connection) -> str:
@@ -49,16 +54,12 @@ def cut(network: Network, what: Iterable[str]) -> Network:
             if name in missing:
                 raise VentralError(f"'{spec.name}' has {missing[name]} to cut")
             raise unknown("part to cut", name, cuttable(spec), f" of '{spec.name}'")
-        wires |= {wire(c) for c in spec.connections if wire(c) == name}
-        if name == FEEDBACK:
-            wires |= {wire(c) for c in spec.connections if c.kind == "feedback"}
+        wires |= _wires(spec, name)
         if name == RECURRENCE:
-            wires |= {wire(c) for c in spec.connections if c.kind == "lateral"}
             cells |= {a.name for a in spec.areas if remembers(a)}
         cells |= {a.name for a in spec.areas if a.name == name}
-    changed = tuple(c.replace(arrives=NEVER) if wire(c) in wires else c for c in spec.connections)
     try:
-        result = Network(spec.replace(connections=changed))
+        result = Network(_cut_wires(spec, wires))
     except VentralError as error:
         raise VentralError(f"'{spec.name}' cannot be run without {' and '.join(sorted(wires))}: {error}") from None
     result.load_state_dict(network.state_dict())
@@ -66,6 +67,25 @@ def cut(network: Network, what: Iterable[str]) -> Network:
     for name in cells:
         forgetful(result.areas[name].cell)
     return result
+
+
+def _wires(spec: NetworkSpec, name: str) -> set[str]:
+    """The connections that a name cuts."""
+    kinds = {FEEDBACK: "feedback", RECURRENCE: "lateral"}
+    return {wire(c) for c in spec.connections if wire(c) == name or c.kind == kinds.get(name)}
+
+
+def _cut_wires(spec: NetworkSpec, wires: set[str]) -> NetworkSpec:
+    return spec.replace(
+        connections=tuple(c.replace(arrives=NEVER) if wire(c) in wires else c for c in spec.connections)
+    )
+
+
+def _is_driven(spec: NetworkSpec) -> bool:
+    try:
+        return bool(first_steps(spec))
+    except VentralError:
+        return False
 
 
 def is_cut(connection: Connection) -> bool:

@@ -20,7 +20,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -87,6 +87,8 @@ def application(studio: Studio, port: int, token: str) -> Starlette:
                 response = JSONResponse({"error": str(error)}, 400)
             except Cancelled:
                 response = JSONResponse({"cancelled": True}, 409)
+            except ClientDisconnect:  # in the middle of what it sent: nobody reads this
+                response = Response(status_code=400)
             except Exception as error:
                 if not about_memory(error):
                     raise

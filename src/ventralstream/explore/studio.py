@@ -186,7 +186,7 @@ class Studio:
         spec = opened.network.spec
         first = spec.presentation.segments[0]
         return {
-            "cuttable": cuts.cuttable(spec),
+            "cuttable": cuts.separable(spec),
             "dt_ms": spec.dt_ms,
             "steps": opened.network.count_steps(None, None),
             "on": first.steps or 0 if first.shows == "image" else 0,

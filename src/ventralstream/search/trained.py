@@ -10,12 +10,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import FrozenTrial, TrialState
-
 from ventralstream.errors import VentralError, reason
 from ventralstream.files import replacing, why_no_file
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
     from pandas import DataFrame
 
     from ventralstream.search.study import Study
@@ -98,6 +97,8 @@ def add_study(study: Study, path: str | Path) -> int:
 
 
 def _wanted(trial: FrozenTrial) -> bool:
+    from optuna.trial import TrialState
+
     if "same_as" in trial.user_attrs or trial.value is None or "spec" not in trial.user_attrs:
         return False
     pruned = trial.state == TrialState.PRUNED and trial.user_attrs.get("outcome") == "pruned"

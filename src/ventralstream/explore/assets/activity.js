@@ -24,7 +24,7 @@ export class Activity {
     const { app } = this;
     const { trace, other, image } = app;
     const [key, , note] = SHOWN[this.shown];
-    byId("activity-note").textContent = note + (other ? ` Solid: ${app.tags[0]}; dashed: ${app.tags[1]}.` : "");
+    byId("activity-note").textContent = note + (other ? ` Solid: ${app.tags[0]}; dotted: ${app.tags[1]}.` : "");
     this.scale = new TimeScale(trace, 2, WIDTH - 2);
     const rows = element("div", { class: "rows" });
     this.rows = trace.areas.filter((a) => a[key]).map((a) => {

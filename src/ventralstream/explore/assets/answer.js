@@ -47,7 +47,7 @@ export class Answer {
     if (other) {
       const points = curve(other, other.answer.classes.indexOf(classes[focus]));
       if (points.length) parts.push(svg("path", { class: "versus", d: line(points) }));
-      label(points, `${classes[focus]}, ${app.tags[1]}`, "versus");
+      label(points, `${classes[focus]} (dotted)`, "versus");
     }
     labels.sort((a, b) => a.y - b.y);
     labels.forEach((l, i) => (l.y = i ? Math.max(l.y, labels[i - 1].y + 14) : l.y));
@@ -66,7 +66,7 @@ export class Answer {
     const ends = this.says();
     this.drawing = svg("svg", { class: "chart", viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": ends }, ...parts, this.cursor, ...this.dots.map((d) => d.node));
     this.y = y;
-    box.replaceChildren(this.drawing);
+    box.replaceChildren(this.drawing, ...(other ? [element("p", { class: "hint" }, `Dotted: “${classes[focus]}”, ${app.view === 1 ? app.tags[0] : app.tags[1]}.`)] : []));
     draggable(this.drawing, width, this.scale, app);
     this.draw();
   }

@@ -4,7 +4,7 @@ import { cursorLine, draggable, line } from "./chart.js";
 import { prepared, put, quiet } from "./colour.js";
 import { byId, element, ms, short, svg } from "./dom.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 210, 48, 10, 14, 34];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 216, 48, 10, 28, 34];
 
 export class Neural {
   constructor(app) {
@@ -62,7 +62,7 @@ export class Neural {
     curves.forEach(({ values, role, text }, i) => {
       const points = values.map((v, t) => (v === null ? null : [this.scale.x(this.middles[t]), y(v)])).filter(Boolean);
       if (points.length) parts.push(svg("path", { class: role, d: line(points) }));
-      if (text) parts.push(svg("text", { class: role, x: LEFT + 8, y: TOP + 4 + 15 * i }, text));
+      if (text) parts.push(svg("text", { class: role, x: LEFT + 8 + 96 * i, y: 14 }, text));
     });
     const cursor = cursorLine(TOP, HEIGHT - BOTTOM);
     const drawing = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, ...parts, cursor);
