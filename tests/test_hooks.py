@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,15 @@ from torch.nn.utils import parametrizations, prune
 
 import ventralstream as vs
 from ventralstream import hooks
+from ventralstream.cells import Reciprocal
+from ventralstream.cells.reciprocal import JointConv
 from ventralstream.layers import shortcuts
+from ventralstream.layers.conv import Conv2d
+from ventralstream.layers.sequence import Sequence
+from ventralstream.layers.specs import Conv, GlobalPool, Linear
+from ventralstream.models import build
 from ventralstream.network import Network
+from ventralstream.testing import naive
 
 NAMES = ("rgc_shallow_cifar", "cornet_s", "cornet_rt", "ff_shallow_cifar")
 
@@ -186,3 +194,46 @@ def test_kernels_are_contiguous_as_flat_optimisers_expect() -> None:
     first = optimiser.step(closure)
     assert closure() < first
     assert all(p.grad.is_contiguous() for p in net.parameters() if p.grad is not None)
+
+
+class Changed(nn.Module):
+    """Another module's outputs, changed."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return changed(self.module(*args, **kwargs))
+
+
+def changed(y: Any) -> Any:
+    return tuple(map(changed, y)) if isinstance(y, tuple) else 1.5 * y + 0.1
+
+
+def test_a_part_of_a_cell_is_changed_at_every_step_by_hooks_and_by_what_takes_its_place() -> None:
+    cell = Reciprocal(gate_bias=True, cell_to_out=True, tau_kernel=1)
+    areas = (vs.Area("a", (Conv(4, 3),), cell), vs.Area("decoder", (GlobalPool(), Linear(3))))
+    connections = (vs.Connection("image", "a"), vs.Connection("a", "decoder"))
+    spec = vs.NetworkSpec("n", areas, connections, "decoder", (2, 6, 6), 4, mean=(0.0, 0.0), std=(1.0, 1.0))
+    x = torch.randn(2, 2, 6, 6, dtype=torch.double)
+    plain = build(spec, seed=0).double()(x).output
+    kinds = (nn.Conv2d, nn.Linear, Conv2d, JointConv, Sequence)
+    paths = [n for n, m in build(spec).named_modules() if isinstance(m, kinds)]
+    assert len(paths) >= 14
+    for path in paths:
+        hooked, replaced = build(spec, seed=0).double(), build(spec, seed=0).double()
+        replaced.set_submodule(path, Changed(replaced.get_submodule(path)))
+        outputs, _ = naive.unroll(replaced, [x] * 4)
+        assert not torch.allclose(outputs["decoder", 3], plain), path
+        torch.testing.assert_close(replaced(x).output, outputs["decoder", 3], msg=path)
+        hooked.get_submodule(path).register_forward_hook(lambda m, args, out: changed(out))
+        torch.testing.assert_close(hooked(x).output, outputs["decoder", 3], msg=path)
+
+
+@pytest.mark.parametrize("path", ["areas.V1", "areas.V1.cell"])
+def test_what_cannot_be_replaced_is_said(path: str) -> None:
+    net, x = small("cornet_rt")
+    net.set_submodule(path, nn.Sequential(net.get_submodule(path)))
+    with pytest.raises(vs.VentralError, match="was replaced by a Sequential"):
+        net(x)

@@ -166,3 +166,29 @@ def test_a_trial_leaves_no_trace() -> None:
     state = torch.get_rng_state()
     assert not net.traits()["drive", "a"].pure
     assert not seen and own.calls == 0 and torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_is_set_later_is_tried_again() -> None:
+    class Sized(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.sigma, self.options = 0.0, {"sigma": 0.0}
+            self.register_buffer("size", torch.zeros(()))
+
+        def forward(self, x):
+            noisy = self.sigma or self.options["sigma"] or self.size
+            return x + torch.randn_like(x) if noisy else 1 * x
+
+    net, own = chain(), Sized()
+    net.areas["a"].drive_layers.layers[0] = nn.Sequential(net.areas["a"].drive_layers.layers[0], own)
+    net.eval()
+    assert calls(net, "drive") == 1
+    for on, off in (
+        (lambda: setattr(own, "sigma", 1.0), lambda: setattr(own, "sigma", 0.0)),
+        (lambda: own.options.update(sigma=1.0), lambda: own.options.update(sigma=0.0)),
+        (lambda: own.size.fill_(1), lambda: own.size.fill_(0)),
+    ):
+        on()
+        assert calls(net, "drive") == 3
+        off()
+        assert calls(net, "drive") == 1

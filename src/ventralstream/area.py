@@ -47,7 +47,7 @@ class AreaModule(nn.Module):
         self.input_indices = tuple(i for i, _ in drive_inputs(spec, name))
         self.feedback_indices = tuple(i for i, _ in feedback_inputs(spec, name))
         self.shapes = shapes
-        self.tried: dict[object, bool] = {}  # see ventralstream.traits
+        self.tried: dict[str, tuple[object, bool]] = {}  # see ventralstream.traits
         self.input_channels = [shapes.arriving[i][0] for i, _ in drive_inputs(spec, name)]
         self.feedback_channels = [shapes.arriving[i][0] for i, _ in feedback_inputs(spec, name)]
         raw, shape = shapes.combined[name], shapes.drive[name]
@@ -55,6 +55,7 @@ class AreaModule(nn.Module):
         self.cell: Cell | None = area.cell.build(shape, raw, sum(self.feedback_channels)) if area.cell else None
         after = area.cell.output_shape(shape) if area.cell else shape
         self.output_layers = Sequence(area.output, after, raw)
+        self.needs_raw = self.output_layers.needs_raw
 
     def drive(self, step: int, run: Run, *arrived: Tensor | None) -> tuple[Drive, Tensor | None]:
         """Combines the inputs and applies the drive's layers, and the cell's drive."""
@@ -66,7 +67,7 @@ class AreaModule(nn.Module):
             raw = run.like.new_zeros(run.batch, *shapes.combined[self.spec.name])
         else:
             x = self.drive_layers(x, step)
-        kept = raw if self.output_layers.needs_raw else None
+        kept = raw if self.needs_raw else None
         if self.cell is None:
             return (x,), kept
         extra = {"raw": raw} if self.cell.needs_raw else {}
@@ -123,7 +124,7 @@ class Transition(nn.Module):
     def __init__(self, connection: Connection, shape: Shape) -> None:
         super().__init__()
         self.connection, self.shape = connection, shape
-        self.tried: dict[object, bool] = {}  # see ventralstream.traits
+        self.tried: dict[str, tuple[object, bool]] = {}  # see ventralstream.traits
         self.layers = nn.ModuleList(Sequence(connection.layers, shape) for _ in range(max(1, connection.per_step)))
 
     def forward(self, step: int, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping, Sized
 from typing import Annotated, Any
 
+from ventralstream import budget
 from ventralstream.errors import VentralError, printable, shortened
 from ventralstream.values import Within, fit
 
@@ -24,6 +25,23 @@ def whole(what: str, value: Any, least: int = -(2**63)) -> int:
         VentralError: if it is none, or smaller.
     """
     return int(fit(value, Annotated[int, Within(least, 2**63 - 1)], what))
+
+
+def draws(what: str, value: Any, least: int = 1) -> int:
+    """How many random splits, halvings or resamples to make.
+
+    Args:
+        what: What they are, for the sentence.
+        value: What was given.
+        least: The smallest number that is allowed.
+
+    Raises:
+        VentralError: if it is no whole number, smaller, or more than `ventralstream.budget.DRAWS`.
+    """
+    count = whole(what, value, least)
+    if count > budget.DRAWS:
+        raise VentralError(f"{what} is {count}; expected at most {budget.DRAWS} (ventralstream.budget.DRAWS)")
+    return count
 
 
 def misfit(what: str, value: object, expected: str) -> VentralError:

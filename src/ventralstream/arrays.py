@@ -71,7 +71,8 @@ def as_names(values: Any, what: str = "names") -> NDArray[np.str_]:
         what: What they name, for the error, e.g. "presentations have no 'stimulus_id'".
 
     Raises:
-        VentralError: Names are missing (None, NaN, NA, NaT or empty); it counts them.
+        VentralError: Names are missing (None, NaN, NA, NaT or empty); it counts them. Or whole numbers were made floats
+            that no longer tell them apart, as pandas does where one is missing.
     """
     names = as_text(values)
     missing = np.flatnonzero(np.isin(names, list(MISSING)))
@@ -89,6 +90,11 @@ def as_text(values: Any) -> NDArray[np.str_]:
     column = as_column(values)
     if column.dtype.kind == "U":
         return np.char.strip(column, _SPACE)
+    if column.dtype.kind == "f" and (large := abs(column) >= 2 ** (np.finfo(column.dtype).nmant + 1)).any():
+        raise VentralError(
+            f"{int(large.sum())} names are floats such as {column[large][0]:.20g}, too large to tell whole numbers"
+            " apart; keep them as whole numbers or text"
+        )
     return np.array([_name(v) for v in column.tolist()], dtype=str)
 
 
@@ -122,7 +128,9 @@ def as_keys(names: NDArray[np.str_]) -> NDArray[np.str_]:
 def _plain(values: Any, what: str) -> NDArray[Any]:
     """A NumPy array, masked if `values` or one of its rows is."""
     if hasattr(values, "detach"):  # a tensor
-        values = values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        values = (values.to_dense() if values.is_sparse else values).resolve_conj().resolve_neg()
+        values = (values.float() if values.dtype.is_floating_point and values.itemsize < 4 else values).numpy()
     if hasattr(values, "to_numpy") and not hasattr(values, "dims"):  # pandas
         return np.asarray(values.to_numpy())
     if isinstance(values, np.ndarray):
@@ -130,7 +138,7 @@ def _plain(values: Any, what: str) -> NDArray[Any]:
     try:
         return _stacked(values) if _is_masked(values) else np.asarray(values)
     except ValueError:  # rows of different lengths
-        raise VentralError(f"{what} are a whole array; got rows of different lengths") from None
+        raise VentralError(f"{what}: expected a whole array, got rows of different lengths") from None
 
 
 def _is_masked(values: Any) -> bool:
@@ -169,7 +177,10 @@ def _numbers(array: NDArray[Any], what: str) -> NDArray[np.float64]:
         if value is None:
             found[i] = np.nan
         elif isinstance(value, (bool, int, float, np.bool_, np.number)) and not isinstance(value, complex):
-            found[i] = float(value)
+            try:
+                found[i] = float(value)
+            except OverflowError:
+                raise VentralError(f"{what} are numbers; got a whole number too large for a float") from None
         else:
             raise VentralError(f"{what} are numbers; got {type(value).__name__} among them")
     return found.reshape(array.shape)

@@ -84,7 +84,7 @@ def assembly(
     on["presentation"].update(presentation or {})
     on["neuroid"].update(neuroid or {})
     if time_bins_ms is not None:
-        bins = np.array([tuple(b) for b in time_bins_ms], dtype=float).reshape(-1, 2)
+        bins = np.array(pairs(time_bins_ms), dtype=float).reshape(-1, 2)
         on["time_bin"] = {"time_bin_start": bins[:, 0], "time_bin_end": bins[:, 1]}
     coords: dict[str, Any] = {}
     for dim, columns in on.items():
@@ -99,6 +99,21 @@ def assembly(
                 raise VentralError(f"a coordinate of dimension '{dim}' cannot be called '{name}': {other}")
             coords[name] = (dim, coordinate_)
     return check(DataArray(array, dims=dims, coords=coords, attrs=dict(attrs or {})))
+
+
+def pairs(time_bins_ms: TimeBins) -> list[tuple[float, float]]:
+    """Time bins as pairs of start and end.
+
+    Raises:
+        VentralError: They are something else, or not finite.
+    """
+    try:
+        bins = [(float(start), float(end)) for start, end in time_bins_ms]
+    except (TypeError, ValueError):
+        raise VentralError("time bins are pairs (start, end) in ms, such as [(0, 10), (10, 20)]") from None
+    if not np.isfinite(bins).all():
+        raise VentralError("time bins are pairs (start, end) in ms; got one that is not finite")
+    return bins
 
 
 def check_finite(values: NDArray[Any]) -> None:
@@ -236,12 +251,15 @@ def groups_of(array: DataArray, name: str) -> tuple[NDArray[Any], NDArray[np.int
 
 
 def numbers_of(array: DataArray, name: str) -> NDArray[np.float64]:
-    """The numbers that a coordinate holds.
+    """The numbers that a coordinate holds; lengths of time in ms.
 
     Raises:
         VentralError: When the array lacks the coordinate, it holds something else, or numbers are missing in it.
     """
-    values = as_floats(coordinate(array, name), f"the values of '{name}'").astype(np.float64)
+    held = coordinate(array, name)
+    if held.dtype.kind == "m":
+        held = held / np.timedelta64(1, "ms")  # NaT becomes NaN
+    values = as_floats(held, f"the values of '{name}'").astype(np.float64)
     missing = int(np.isnan(values).sum())
     if missing:
         raise VentralError(f"{missing} of {len(values)} {nameless(str(array[name].dims[0]), name)} (NaN)")

@@ -31,6 +31,9 @@ MAP = 2**30
 PARAMETERS = 2**31
 """Parameters and buffers of a network."""
 
+DRAWS = 100_000
+"""Random splits, halvings or resamples that a score rests on."""
+
 MEMORY = _physical_memory()
 """Bytes that the results of one unroll may take on a processor: the machine's memory."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ventralstream.area import AreaModule, Run, Transition
+from ventralstream.cells.base import Cell
+from ventralstream.errors import VentralError
 from ventralstream.layers.norm import StepNorm
 from ventralstream.layers.walk import walk
 from ventralstream.program import Stage, Traits
@@ -18,7 +20,10 @@ from ventralstream.purity import Verdict, own_copy, random_like, verdict, verdic
 
 def traits_of_area(area: AreaModule) -> dict[Stage, Traits]:
     """The traits of an area's stages."""
+    _is_still(area, AreaModule, "an area")
     name, cell = area.spec.name, area.cell
+    if cell is not None:
+        _is_still(cell, Cell, f"the cell of '{name}'")
     drive, output = walk(area.drive_layers), walk(area.output_layers)
     found: dict[Stage, Traits] = {("output", name): _traits(area, "output", output, _verdicts(output))}
     if cell is None:
@@ -37,8 +42,17 @@ def traits_of_area(area: AreaModule) -> dict[Stage, Traits]:
 
 def traits_of_transition(transition: Transition) -> Traits:
     """The traits of a connection's layers."""
+    _is_still(transition, Transition, "a transition")
     parts = walk(transition)
     return _traits(transition, "transit", parts, _verdicts(parts), len(transition.layers))
+
+
+def _is_still(module: object, kind: type[nn.Module], what: str) -> None:
+    if not isinstance(module, kind):
+        raise VentralError(
+            f"{what} was replaced by a {type(module).__name__}, which has none of its stages; replace or wrap the"
+            " layers in it, or hang hooks on it"
+        )
 
 
 def _verdicts(modules: list[nn.Module]) -> set[Verdict]:
@@ -75,13 +89,30 @@ def _tried(owner: AreaModule | Transition, op: str, distinct: int) -> bool:
     """Whether a stage nobody says anything of looks pure when it is tried; tried once for the modules as they are."""
     if torch.compiler.is_compiling():  # a graph is being made, in which a trial has no place
         return False
-    key = (op, tuple(map(id, walk(owner))))
-    if key not in owner.tried:
+    modules = [(type(m), *(_as_it_is(v) for k, v in vars(m).items() if k != "tried")) for m in walk(owner)]
+    tried = owner.tried.get(op)
+    if tried is None or tried[0] != modules:
         try:
-            owner.tried[key] = why_stage_is_not_pure(owner, op, {0, 1, distinct - 1}) is None
+            pure = why_stage_is_not_pure(owner, op, {0, 1, distinct - 1}) is None
         except Exception:  # the modules cannot be copied now, or a stage before this one fails
             return False
-    return owner.tried[key]
+        tried = owner.tried[op] = modules, pure
+    return tried[1]
+
+
+def _as_it_is(value: object, depth: int = 3) -> object:
+    """What tells whether a module's attribute is still what it was: a noise's size may be set after a trial."""
+    if isinstance(value, Tensor):
+        return id(value), None if value.is_inference() else value._version
+    if isinstance(value, (bool, int, float, complex, str, bytes, type(None))):
+        return repr(value)
+    if depth and not isinstance(value, (nn.Module, type)):
+        if isinstance(value, Mapping):
+            return tuple((repr(k), _as_it_is(v, depth - 1)) for k, v in value.items())
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return tuple(_as_it_is(v, depth - 1) for v in value)
+        return id(value), _as_it_is(getattr(value, "__dict__", None), depth - 1)
+    return id(value)
 
 
 def why_stage_is_not_pure(owner: AreaModule | Transition, op: str, steps: Iterable[int]) -> str | None:

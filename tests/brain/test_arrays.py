@@ -10,7 +10,7 @@ import xarray as xr
 
 from ventralstream import brain
 from ventralstream.arrays import as_column, as_floats, as_names, distinct
-from ventralstream.assembly import assembly, check, names_of
+from ventralstream.assembly import assembly, check, names_of, time_bins_of
 from ventralstream.brain.behaviour.accuracy import accuracy_curve
 from ventralstream.errors import VentralError
 
@@ -224,3 +224,35 @@ def test_columns_and_groups():
     people = xr.DataArray([1.0, 0.0], dims="presentation", coords={"subject": ("presentation", ["a", None])})
     with pytest.raises(VentralError, match="1 of 2 presentations have no 'subject'"):
         names_of(people, "subject")
+
+
+def test_whole_numbers_that_became_floats_are_not_pooled():
+    pandas_ = pd.Series([2**53 + 1, 2**53 + 2, None])[:2]  # a missing one makes all of them floats
+    with pytest.raises(VentralError, match=r"2 names are floats .* too large to tell"):
+        assembly(np.ones((2, 1)), stimulus_id=pandas_)
+    assert as_names(pd.Series([2**53 + 1, 2**53 + 2])).tolist() == [str(2**53 + 1), str(2**53 + 2)]
+
+
+def test_tensors_of_any_kind_and_numbers_too_large():
+    for x in (torch.ones(2, dtype=torch.bfloat16), torch.ones(2).to_sparse(), torch.ones(2, dtype=torch.half)):
+        np.testing.assert_array_equal(as_floats(x), [1, 1])
+    with pytest.raises(VentralError, match="too large for a float"):
+        as_floats([10**400])
+
+
+def test_times_of_bins_in_another_unit():
+    made = recorded(RNG.normal(size=(160, 2, 2)), time_bins_ms=[(0, 10), (10, 20)])
+    for name in ("time_bin_start", "time_bin_end"):
+        made = made.assign_coords({name: ("time_bin", pd.to_timedelta(made[name].values, unit="ms"))})
+    assert time_bins_of(made) == [(0, 10), (10, 20)]
+    for wrong in ([1, 2], [(1, 2, 3)], [(0, np.nan)], [("a", "b")], 3):
+        with pytest.raises(VentralError, match="time bins are pairs"):
+            assembly(np.ones((1, 1, 1)), stimulus_id=["a"], time_bins_ms=wrong)
+
+
+def test_coordinates_of_two_dimensions_and_slices_of_text():
+    made = recorded(RNG.normal(size=(160, 2)))
+    marked = made.assign_coords(depth=(("presentation", "neuroid"), np.zeros((160, 2))))
+    xr.testing.assert_identical(brain.mean_repetitions(marked), brain.mean_repetitions(made))
+    with pytest.raises(VentralError, match="'stimulus_id' is text, which cannot be compared with slice"):
+        brain.select(made, stimulus_id=slice(1, 3))

@@ -50,3 +50,13 @@ def test_halves():
 def test_bad_input_is_a_sentence(call, says):
     with pytest.raises(VentralError, match=says):
         call()
+
+
+@pytest.mark.parametrize(
+    "options", [{"train_size": 1}, {"train_size": 0}, {"train_size": np.nan}, {"splits": 10**9}, {"splits": 0}]
+)
+def test_what_cannot_be_split_is_refused_at_once(options):
+    with pytest.raises(VentralError, match=r"train_size is|splits is"):
+        train_test_splits(80, **options)
+    with pytest.raises(VentralError, match="at most 100000"):
+        halves(80, 10**9)

@@ -273,3 +273,30 @@ def test_endings_are_those_of_the_formats():
         *("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
     }
     assert Image.MAX_IMAGE_PIXELS == MAX_PIXELS
+
+
+def tiff(data: bytes, width: int, bits: int, zero: int = 1, samples: int = 1) -> bytes:
+    """A grey TIFF of one row, as scientific cameras write it; Pillow writes no such kinds."""
+    tags = {256: width, 257: 1, 258: bits, 259: 1, 262: zero, 273: 8 + 2 + 12 * 10 + 4, 277: 1, 278: 1}
+    tags |= {279: len(data), 339: samples}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + data
+
+
+@pytest.mark.parametrize(
+    ("content", "grey"),
+    [
+        (tiff(np.array([0, 2**14, 2**16 - 1], "<u2").tobytes(), 3, 16), [0, 64, 255]),
+        (tiff(np.array([0, 2**14, 2**16 - 1], "<u2").tobytes(), 3, 16, zero=0), [255, 191, 0]),
+        (tiff(np.array([0, 100, 255], "u1").tobytes(), 3, 8, zero=0), [255, 155, 0]),
+        (tiff(bytes([0x00, 0x04, 0x00, 0xFF, 0xFF, 0xFF]), 4, 12), [0, 64, 255, 255]),
+        (tiff(np.array([0, 0.5, 1], "<f4").tobytes(), 3, 32, zero=0, samples=3), [255, 127, 0]),
+    ],
+)
+def test_grey_of_scientific_cameras(content: bytes, grey: list[int]) -> None:
+    assert np.asarray(decode_image(content, 1, "x")).ravel().tolist() == grey
+
+
+def test_pixels_with_a_sign_are_refused() -> None:
+    with pytest.raises(VentralError, match="with a sign"):
+        decode_image(tiff(bytes([0, 100, 200]), 3, 8, samples=2), 1, "x")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold, StratifiedShuffleSplit
 
-from ventralstream.arguments import whole
+from ventralstream.arguments import draws, whole
 from ventralstream.errors import VentralError, unknown
+from ventralstream.values import Within, fit
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 TrainTest = tuple[Indices, Indices]
@@ -43,7 +44,8 @@ def train_test_splits(
     Raises:
         VentralError: if the sizes, or strata of one member, allow no such split.
     """
-    splits, seed = whole("splits", splits, 1), whole("seed", seed, 0)
+    splits, seed = draws("splits", splits, 1), whole("seed", seed, 0)
+    train_size = float(fit(train_size, Annotated[float, Within(above=0, below=1)], "train_size"))
     if strata is not None and len(strata) != stimuli:
         raise VentralError(f"{len(strata)} strata labels for {stimuli} stimuli; expected one a stimulus")
     splitter: Any
@@ -73,4 +75,4 @@ def halves(items: int, halvings: int = 10, seed: int = 1) -> tuple[TrainTest, ..
     """
     if items < 2:
         raise VentralError(f"cannot split {items} item in halves; expected at least 2")
-    return train_test_splits(items, whole("halvings", halvings, 1), train_size=0.5, seed=seed)
+    return train_test_splits(items, draws("halvings", halvings, 1), train_size=0.5, seed=seed)

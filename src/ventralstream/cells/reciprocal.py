@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ventralstream.cells.base import Cell, Drive, State
 from ventralstream.cells.registry import register_cell
 from ventralstream.errors import VentralError
+from ventralstream.layers import shortcuts
 from ventralstream.layers.activation import OF_ZERO, activate
 from ventralstream.layers.conv import Conv2d
 from ventralstream.layers.norm import StepNorm
@@ -44,22 +45,33 @@ class JointConv(nn.Module):
             return tuple(self.convs[0](x).split(self.sizes, 1))
         return tuple(conv(x) for conv in self.convs)
 
-    def part(self, x: Tensor | None, index: int) -> Tensor | None:
-        """The output of one convolution alone; of None, which stands for zeros, its bias (None if it has none)."""
-        conv = self.convs[0 if self.joined else index]
+    def part(self, x: Tensor, index: int) -> Tensor:
+        """The output of one convolution alone."""
         begin = sum(self.sizes[:index]) if self.joined else 0
-        rows = slice(begin, begin + self.sizes[index])
-        if x is None:
-            bias = cast(Conv2d, conv).last.bias
-            return None if bias is None else bias[rows].view(1, -1, 1, 1)
-        if isinstance(conv, Conv2d):
-            return conv.rows(x, rows)
-        return cast(Tensor, conv(x)[:, rows])
+        rows, conv = slice(begin, begin + self.sizes[index]), self.convs[0 if self.joined else index]
+        return conv.rows(x, rows) if isinstance(conv, Conv2d) else cast(Tensor, conv(x)[:, rows])
 
-    @property
-    def untouched(self) -> bool:
-        """Whether a zero input may be left out, as nobody took a convolution's place."""
-        return all(isinstance(conv, Conv2d) and conv.untouched for conv in self.convs)
+    def of_zero(self, index: int) -> Tensor | None:
+        """The output of one convolution for zeros: its bias; None if it has none."""
+        begin = sum(self.sizes[:index]) if self.joined else 0
+        bias = cast(Conv2d, self.convs[0 if self.joined else index]).last.bias
+        return None if bias is None else bias[begin : begin + self.sizes[index]].view(1, -1, 1, 1)
+
+
+def _untouched(joint: nn.Module) -> bool:
+    """Whether parts may be computed alone and zeros left out: nobody hooked, parametrised or replaced anything."""
+    if not isinstance(joint, JointConv) or not shortcuts.untouched(joint, JointConv):
+        return False
+    return all(isinstance(c, Conv2d) and shortcuts.untouched(c, Conv2d) and c.untouched for c in joint.convs)
+
+
+def _part(joint: nn.Module, x: Tensor | None, index: int) -> Tensor | None:
+    """The output of one of the convolutions; None stands for zeros, which are given only where nobody touched it."""
+    if x is None:
+        return cast(JointConv, joint).of_zero(index)
+    if shortcuts.untouched(joint, JointConv):
+        return cast(JointConv, joint).part(x, index)
+    return cast(Tensor, joint(x)[index])
 
 
 class ReciprocalCell(Cell):
@@ -143,7 +155,7 @@ class ReciprocalCell(Cell):
             into_cell = feedback if into_cell is None else into_cell + feedback
         if c is None or h is None:  # the zero state: what is left of its convolutions are their biases
             tau_c = tau_h = None
-            from_cell, gate_c = self.from_cell.part(None, 1), self.from_out.part(None, 1)
+            from_cell, gate_c = _part(self.from_cell, None, 1), _part(self.from_out, None, 1)
         else:
             (tau_c, from_cell), (tau_h, gate_c) = self.from_cell(c), self.from_out(h)
         if into_cell is None:
@@ -156,14 +168,14 @@ class ReciprocalCell(Cell):
         """The output alone needs neither the cell's own tau nor its gate: half of the state's convolutions."""
         _, into_out, to_gate = self._inputs(drive)
         c, h = self._past(state, into_out)
-        tau = None if h is None else self.from_out.part(h, 0)
-        return self._new_out(h, tau, self.from_cell.part(c, 1), into_out, to_gate, feedback, step)
+        tau = None if h is None else _part(self.from_out, h, 0)
+        return self._new_out(h, tau, _part(self.from_cell, c, 1), into_out, to_gate, feedback, step)
 
     def _past(self, state: State | None, like: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """The states, c and h; None for zeros, but where something else than a convolution may want to see them."""
         if state is not None:
             return state[0], state[1]
-        if self.from_cell.untouched and self.from_out.untouched:
+        if _untouched(self.from_cell) and _untouched(self.from_out):
             return None, None
         batch, _, *size = like.shape
         return like.new_zeros(batch, self.cell_channels, *size), like.new_zeros(batch, self.out_channels, *size)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ventralstream.errors import VentralError, printable, reason
@@ -29,8 +30,8 @@ def open_image(path: str | Path, channels: int) -> Image.Image:
     the first. Transparent pixels are laid on mid-grey (128): stimuli are usually cut-out objects, experiments show them
     on grey, and black or white would give them the strongest outline.
 
-    Pixels of 16 bits keep their upper 8. Pixels that are floats are taken as 0 (black) to 1 (white). Colour profiles
-    are not applied.
+    Pixels of 16 bits (and of 12, in TIFF) keep their upper 8. Pixels that are floats are taken as 0 (black) to 1
+    (white). Colour profiles are not applied.
 
     Args:
         path: The file. A name that is there in another Unicode normal form is found.
@@ -136,8 +137,8 @@ def _on_background(image: Image.Image) -> Image.Image:
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scales pixels of 16 bits, which Pillow would clip to white, and floats; refuses pixels of no known range."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        pixels = np.asarray(image)
-        grey = Image.fromarray((pixels >> 8).astype(np.uint8))
+        pixels, bits = np.asarray(image), _tag(image, _BITS, 16)
+        grey = _shown(image, (pixels >> (bits - 8)).astype(np.uint8))
         key = image.info.get("transparency")
         if isinstance(key, int):  # this grey is transparent
             grey.putalpha(Image.fromarray(np.where(pixels == key, 0, 255).astype(np.uint8)))
@@ -149,7 +150,23 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
             raise _Unreadable(
                 f"its pixels are floats of 32 bits from {low:g} to {high:g}, expected 0 (black) to 1 (white)"
             )
-        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+        return _shown(image, np.rint(values * 255).astype(np.uint8))
     if image.mode == "I":
         raise _Unreadable("its pixels are whole numbers of 32 bits, of which none is known to be white")
+    if _tag(image, _SAMPLES, 1) == 2:
+        raise _Unreadable("its pixels are whole numbers with a sign, of which none is known to be white")
     return image
+
+
+_BITS, _PHOTOMETRIC, _SAMPLES = 258, 262, 339  # tags of TIFF: bits a sample, what zero is, with a sign or without
+
+
+def _tag(image: Image.Image, tag: int, default: int) -> int:
+    """A tag of a TIFF, of the first channel; the default where there is none."""
+    value = getattr(image, "tag_v2", {}).get(tag, default)
+    return int(value[0] if isinstance(value, tuple) else value)
+
+
+def _shown(image: Image.Image, grey: NDArray[np.uint8]) -> Image.Image:
+    """Grey as an image; turned round where a TIFF says that zero is white, which Pillow does for 8 bits only."""
+    return Image.fromarray(255 - grey if _tag(image, _PHOTOMETRIC, 1) == 0 else grey)

@@ -54,3 +54,18 @@ def test_bad_input_is_one_sentence():
         accuracy_by_difficulty([1, 0], [1, 1])
     with pytest.raises(VentralError, match="one difficulty an answer"):
         accuracy_by_difficulty([1, 0], [1])
+
+
+def test_bins_and_resamples_that_cannot_be_made_are_refused():
+    for call, message in (
+        (lambda: accuracy_by_difficulty([1, 0], [0, 1], bins=10**9), "more than the 2 answers"),
+        (lambda: accuracy_by_difficulty([1, 0], [0, 1], bins=0), "bins is 0"),
+        (lambda: accuracy_by_difficulty([1, 0], [0, 1], bins=[0, np.nan]), "rising edges"),
+        (lambda: accuracy_by_difficulty([1, 0], [0, np.inf]), "1 of 2 difficulties are infinite"),
+        (lambda: accuracy_curve([1, 0], [0, np.inf], x_name="x"), "an infinite x"),
+        (lambda: accuracy_curve([1, 0], [0, 1], x_name="x", subject=["a"]), "one subject a trial; got 1 for 2"),
+        (lambda: accuracy_curve([1], [0], x_name="x", subject=["a"], resamples=10**12), "at most 100000"),
+    ):
+        with pytest.raises(VentralError, match=message):
+            call()
+    assert accuracy_by_difficulty([1, 0], [0, 1], bins=np.int64(2)).n.tolist() == [1, 1]

@@ -93,3 +93,23 @@ def test_choice_probabilities_carry_names():
         choice_probabilities(train, test, label="object_nam")
     with pytest.raises(VentralError, match="same neuroids; got 12 and 5"):
         choice_probabilities(train, test[:, :5])
+
+
+def test_features_in_another_order_missing_ones_and_odd_penalties_are_refused():
+    def features(names, values):
+        coords = {
+            "object_name": ("presentation", ["a", "b", "a", "b"]),
+            "stimulus_id": ("presentation", list("pqrs")),
+            "neuroid_id": ("neuroid", names),
+        }
+        return xr.DataArray(values, dims=("presentation", "neuroid"), coords=coords)
+
+    values = np.arange(8.0).reshape(4, 2) ** 2
+    train = features(["x", "y"], values)
+    with pytest.raises(VentralError, match="number 1 is 'x' in one and 'y' in the other"):
+        choice_probabilities(train, features(["y", "x"], values))
+    with pytest.raises(VentralError, match="1 features are NaN"):
+        choice_probabilities(train, train.where(train > 0))
+    for c in (0, -1, np.nan, np.inf):
+        with pytest.raises(VentralError, match="c is"):
+            choice_probabilities(train, train, c=c)

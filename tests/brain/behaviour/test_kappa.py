@@ -83,3 +83,14 @@ def test_bad_input_is_one_sentence():
         error_consistency(people, people.drop_vars("subject"))
     with pytest.raises(VentralError, match="0 \\(wrong\\) and 1"):
         cohens_kappa([0.5, 1], [0, 1])
+
+
+def test_other_names_for_the_same_things_are_no_wrong_answers():
+    with pytest.raises(VentralError, match="no answer of the model is the name of anything shown: 'Dog' where 'dog'"):
+        error_consistency(*two_observers(["Dog", "Cat"]))
+    assert error_consistency(*two_observers(["cat", None])).n["subjects"] == 1
+
+
+def two_observers(given):
+    people = answers(["dog", "dog"], ["a", "b"], ["dog", "cat"], subject=["s", "s"])
+    return answers(np.array(given, dtype=object), ["a", "b"], ["dog", "cat"]), people

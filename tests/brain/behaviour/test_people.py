@@ -192,3 +192,21 @@ def test_a_mapping_to_real_people(people_in_time):
         assert found.time_ms((time_ms - OFFSET_MS) / (1.2 * SCALE)) == pytest.approx(time_ms, abs=tolerance_ms)
     assert found.residual < 0.01
     assert found.scale_interval[0] < found.scale < found.scale_interval[1]
+
+
+@pytest.mark.parametrize(
+    ("logits", "truth", "times", "message"),
+    [
+        (np.zeros((2, 3, 4)), ["1", "2"], [0, 10, 20], "the right classes are numbers"),
+        (np.zeros((2, 3, 4)), [1, 4], [0, 10, 20], "a right class is 4; expected indices of the 4 classes"),
+        (np.zeros((2, 3, 4)), [1, np.nan], [0, 10, 20], "a right class is nan"),
+        (np.full((2, 3, 4), np.nan), [1, 2], [0, 10, 20], "24 of 24 logits are not finite"),
+        (np.zeros((2, 3, 4)), [1, 2], [20, 10, 0], "the times of steps rise"),
+        (np.zeros((2, 3, 4)), [1, 2], [0, 10, np.nan], "the times of steps rise"),
+        (np.zeros((0, 3, 4)), [], [0, 10, 20], "there are no answers"),
+    ],
+)
+def test_answers_that_could_never_be_right_are_refused(logits, truth, times, message):
+    for call in (correct_over_time, lambda *given: early_exits(*given, [0.5])):
+        with pytest.raises(VentralError, match=message):
+            call(logits, truth, times)

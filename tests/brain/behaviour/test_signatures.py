@@ -188,3 +188,16 @@ def test_the_papers_mean_of_cornet_s():
     assert without == pytest.approx(0.412, abs=5e-4)
     with pytest.raises(VentralError, match="needs a number for it"):
         brain_score_2019(v4=0.6, it=float("nan"), behaviour=0.3, ost=0.2)
+
+
+def test_answers_that_were_not_offered_and_truths_that_differ_are_refused():
+    def trials(answers, truth):
+        columns = {"stimulus_id": ["a", "a"], "truth": truth, "sample_obj": ["dog"] * 2, "dist_obj": ["cat"] * 2}
+        coords = {name: ("presentation", values) for name, values in columns.items()}
+        return xr.DataArray(answers, dims="presentation", coords=coords)
+
+    assert matrix_of_trials(trials(["dog", "cat"], ["dog", "dog"])).values.tolist()[0][0] == 0.5
+    with pytest.raises(VentralError, match="1 of 2 answers are neither of the two objects offered"):
+        matrix_of_trials(trials(["Dog", "cat"], ["dog", "dog"]))
+    with pytest.raises(VentralError, match="image 'a' shows 'dog' in one trial and 'cat' in another"):
+        matrix_of_trials(trials(["dog", "cat"], ["dog", "cat"]))

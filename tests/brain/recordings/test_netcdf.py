@@ -148,3 +148,19 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(tmp_path):
     with pytest.raises(VentralError, match="cannot write"):
         write(mixed, tmp_path / "a.nc")
     assert not list(tmp_path.iterdir())
+
+
+def test_units_of_time_and_names_with_spaces(tmp_path):
+    made = recorded().assign_coords({"neuron depth": ("neuroid", [1.0, 2.0, 3.0])})
+    seconds = made.copy()
+    for name in ("time_bin_start", "time_bin_end"):
+        seconds = seconds.assign_coords({name: ("time_bin", made[name].values / 1000, {"units": "s"})})
+    with pytest.warns(xarray.SerializationWarning, match="space in its name"):
+        seconds.to_dataset(name="data").to_netcdf(tmp_path / "s.nc", engine="h5netcdf")
+    back = read(tmp_path / "s.nc")
+    np.testing.assert_allclose(back["time_bin_start"], made["time_bin_start"])
+    assert back["neuron depth"].values.tolist() == [1, 2, 3]
+    seconds["time_bin_end"].attrs["units"] = "frames"
+    seconds.drop_vars("neuron depth").to_dataset(name="data").to_netcdf(tmp_path / "f.nc", engine="h5netcdf")
+    with pytest.raises(VentralError, match="the unit of 'time_bin_end' is 'frames'"):
+        read(tmp_path / "f.nc")

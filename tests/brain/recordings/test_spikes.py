@@ -55,3 +55,14 @@ def test_what_does_not_fit_is_said(options, message):
         from_spikes(np.zeros((2, 1, 50)), onset=20, **{"stimulus_id": ["a", "b"], **options})
     with pytest.raises(VentralError, match="a raster is"):
         from_spikes(np.zeros((2, 50)), onset=20, stimulus_id=["a", "b"])
+
+
+def test_counts_of_any_size_and_none_below_zero():
+    for dtype, value in ((np.uint8, 255), (np.int32, 2**31 - 1), (np.int64, 2**40), (np.uint64, 2**62)):
+        assert count_spikes(np.full((1, 1, 4), value, dtype), 0, [(0, 4)]).item() == 4 * value
+    for wrong in (np.array([[[1, -1]]], np.int8), np.array([[[1, np.inf]]]), [[[-1.0, np.nan]]]):
+        with pytest.raises(VentralError, match="spikes are counts of at least 0"):
+            from_spikes(wrong, onset=0, stimulus_id=["a"], bin_ms=1)
+    for onset in (1.5, np.nan, "2"):
+        with pytest.raises(VentralError, match="onset is"):
+            from_spikes(np.zeros((1, 1, 4)), onset=onset, stimulus_id=["a"], bin_ms=1)

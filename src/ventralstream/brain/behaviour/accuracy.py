@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
-from ventralstream.arguments import whole
+from ventralstream.arguments import draws, whole
 from ventralstream.arrays import as_column, as_floats, distinct
 from ventralstream.errors import VentralError
 
@@ -70,6 +70,8 @@ def accuracy_curve(
         raise VentralError(f"accuracy takes one answer and one {x_name} a trial; got {c.shape} and {at.shape}")
     if unknown_ := int(np.isnan(at).sum()):
         raise VentralError(f"{unknown_} of {len(at)} trials have no {x_name} (NaN); leave them out")
+    if np.isinf(at).any():
+        raise VentralError(f"{int(np.isinf(at).sum())} of {len(at)} trials have an infinite {x_name}; expected numbers")
     answered = np.isfinite(c)
     if not answered.any():
         raise VentralError("accuracy needs at least one answered trial; got none")
@@ -81,11 +83,14 @@ def accuracy_curve(
         bounds = [wilson_interval(int(k), int(of)) for k, of in zip(right, n, strict=True)]
         low, high = np.array(bounds).T
         return AccuracyCurve(points, accuracy, low, high, n, x_name, "Wilson, 95 %")
-    who, row = distinct(as_column(subject)[answered], "trials have no subject")
+    subjects = as_column(subject)
+    if len(subjects) != len(c):
+        raise VentralError(f"accuracy takes one subject a trial; got {len(subjects)} for {len(c)}")
+    who, row = distinct(subjects[answered], "trials have no subject")
     rights, ns = np.zeros((2, len(who), len(points)))
     np.add.at(rights, (row, index), c[answered])
     np.add.at(ns, (row, index), 1)
-    resamples = whole("resamples", resamples, 1)
+    resamples = draws("resamples", resamples, 1)
     weights = np.random.default_rng(seed).multinomial(len(who), np.full(len(who), 1 / len(who)), size=resamples)
     with np.errstate(invalid="ignore"):
         resampled = (weights @ rights) / (weights @ ns)
@@ -131,11 +136,16 @@ def accuracy_by_difficulty(
         raise VentralError(f"accuracy by difficulty takes one difficulty an answer; got {d.shape} for {c.shape}")
     if unknown_ := int(np.isnan(d).sum()):
         raise VentralError(f"{unknown_} of {len(d)} trials have no difficulty (NaN); leave them out")
-    if isinstance(bins, int):
+    if not np.isfinite(d).all():
+        raise VentralError(f"{int((~np.isfinite(d)).sum())} of {len(d)} difficulties are infinite; expected numbers")
+    if np.ndim(bins) == 0:
+        bins = whole("bins", bins, 1)
+        if bins > max(len(d), 100):
+            raise VentralError(f"{bins} bins are more than the {len(d)} answers; expected fewer")
         edges = np.unique(np.quantile(d, np.linspace(0, 1, bins + 1)))
     else:
-        edges = np.asarray(bins, dtype=np.float64)
-    if len(edges) < 2 or (np.diff(edges) <= 0).any():
+        edges = as_floats(bins, "edges of bins").astype(np.float64)
+    if len(edges) < 2 or not (np.diff(edges) > 0).all():
         raise VentralError(f"difficulty needs at least 2 rising edges of bins; got {edges.tolist()}")
     inside = (d >= edges[0]) & (d <= edges[-1])
     which = np.clip(np.searchsorted(edges, d, side="right") - 1, 0, len(edges) - 2)

@@ -26,7 +26,7 @@ def correct_over_time(
 
     Args:
         logits: [image, step, class].
-        truth: The right class of each image, [image].
+        truth: The right class of each image, [image], as its index among the logits.
         times_ms: The steps' times, [step].
         presentation: Coordinates of the images, by name, e.g. `stimulus_id` or a level of difficulty.
 
@@ -54,7 +54,7 @@ def early_exits(
 
     Args:
         logits: [image, step, class], from the first step that the image drives.
-        truth: The right class of each image, [image].
+        truth: The right class of each image, [image], as its index.
         times_ms: The steps' times, [step].
         thresholds: Confidences from 0 to 1, rising.
         presentation: Coordinates of the images, by name.
@@ -83,14 +83,25 @@ def early_exits(
     )
 
 
-def _answers(logits: ArrayLike, truth: ArrayLike, times_ms: ArrayLike) -> tuple[Floats, NDArray[Any], Floats]:
-    values, right = as_floats(logits, "logits").astype(np.float64), as_column(truth)
+def _answers(logits: ArrayLike, truth: ArrayLike, times_ms: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    values = as_floats(logits, "logits").astype(np.float64)
+    right = as_floats(as_column(truth), "the right classes").astype(np.float64)
     times = as_floats(times_ms, "times").astype(np.float64)
     if values.ndim != 3 or right.shape != values.shape[:1] or times.shape != values.shape[1:2]:
         raise VentralError(
             "expected logits [image, step, class] with a class for each image and a time for each step;"
             f" got {values.shape}, {right.shape}, {times.shape}"
         )
+    if not values.size:
+        raise VentralError(f"there are no answers: the logits are {list(values.shape)}")
+    if not np.isfinite(values).all():
+        odd = int((~np.isfinite(values)).sum())
+        raise VentralError(f"{odd} of {values.size} logits are not finite; expected numbers")
+    if not np.isin(right, np.arange(values.shape[2])).all():
+        strange = right[~np.isin(right, np.arange(values.shape[2]))][0]
+        raise VentralError(f"a right class is {strange:g}; expected indices of the {values.shape[2]} classes, from 0")
+    if not (np.diff(times) > 0).all() or not np.isfinite(times).all():
+        raise VentralError(f"the times of steps rise; got {times.tolist()}")
     return values, right, times
 
 

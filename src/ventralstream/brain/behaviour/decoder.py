@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from ventralstream.arrays import as_floats, distinct
 from ventralstream.assembly import in_order, names_of
 from ventralstream.errors import VentralError
+from ventralstream.values import Positive, fit
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +40,9 @@ class Decoder:
 
     def probabilities(self, features: ArrayLike) -> Floats:
         """The probability of each class: [image, feature] to [image, class]."""
-        z = (as_floats(features, "features") - self.mean) / self.scale
+        x = as_floats(features, "features")
+        _check_finite(x)
+        z = (x - self.mean) / self.scale
         result: Floats = softmax(z @ self.weights + self.bias, axis=1)
         return result
 
@@ -66,8 +69,7 @@ def fit_decoder(features: ArrayLike, labels: ArrayLike, *, l2: float, penalise_b
         raise VentralError(f"a decoder takes features [image, feature] and one label an image; got {x.shape}, {len(y)}")
     if len(classes) < 2:
         raise VentralError(f"a decoder tells at least 2 labels apart; got {list(classes)}")
-    if not np.isfinite(x).all():
-        raise VentralError(f"{int((~np.isfinite(x)).any(0).sum())} features are NaN or infinite; a decoder takes none")
+    _check_finite(x)
     mean, scale = standardisation(x)
     z = (x - mean) / scale
     n, p = z.shape
@@ -98,6 +100,11 @@ def fit_decoder(features: ArrayLike, labels: ArrayLike, *, l2: float, penalise_b
     return Decoder(mean, scale, weights, found[-1], classes)
 
 
+def _check_finite(x: Floats) -> None:
+    if not np.isfinite(x).all():
+        raise VentralError(f"{int((~np.isfinite(x)).any(0).sum())} features are NaN or infinite; a decoder takes none")
+
+
 def standardisation(features: Floats) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column of [image, feature]; 1 for a deviation that is only rounding."""
     scaler = StandardScaler().fit(features)
@@ -122,11 +129,20 @@ def choice_probabilities(
         Probabilities [presentation, choice], with the coordinates of `test`'s presentations; `truth` is `test`'s
         label where it has one.
     """
+    c = float(fit(c, Positive, "c"))
     train = in_order(train, "presentation", "neuroid", what="a decoder (for training)")
     test = in_order(test, "presentation", "neuroid", what="a decoder (for testing)")
     if train.sizes["neuroid"] != test.sizes["neuroid"]:
         sizes = train.sizes["neuroid"], test.sizes["neuroid"]
         raise VentralError(f"train and test features must be of the same neuroids; got {sizes[0]} and {sizes[1]}")
+    if all("neuroid_id" in a.coords for a in (train, test)):
+        ours, theirs = (names_of(a, "neuroid_id") for a in (train, test))
+        if (ours != theirs).any():
+            first = np.flatnonzero(ours != theirs)[0]
+            raise VentralError(
+                "train and test features must be of the same neuroids, in the same order; number"
+                f" {first + 1} is '{ours[first]}' in one and '{theirs[first]}' in the other"
+            )
     labels = names_of(train, label)
     x = train.values
     if not len(x):

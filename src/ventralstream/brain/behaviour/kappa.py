@@ -98,7 +98,13 @@ def _correct_by_image(answers: xr.DataArray, whose: str) -> dict[tuple[Any, Any]
     """Whether each (condition, image) was answered rightly; condition None where there are none."""
     images = names_of(answers, "stimulus_id").tolist()
     conditions = names_of(answers, "condition").tolist() if "condition" in answers.coords else [None] * len(images)
-    right = as_keys(as_text(answers.values)) == names_of(answers, "truth")  # no answer is a wrong one
+    given, truth = as_keys(as_text(answers.values)), names_of(answers, "truth")
+    right = given == truth  # no answer is a wrong one
+    if len(images) and not np.isin(given, [*truth.tolist(), ""]).any():
+        raise VentralError(
+            f"no answer of {whose} is the name of anything shown: '{given[0]}' where '{truth[0]}' is shown; answers and"
+            " truths have one set of names"
+        )
     table = dict(zip(zip(conditions, images, strict=True), right.tolist(), strict=True))
     if len(table) < len(images):
         raise VentralError(f"{whose} answers {len(images) - len(table)} images more than once; once each is expected")

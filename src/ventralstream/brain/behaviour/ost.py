@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import spearmanr
 
-from ventralstream.arguments import whole
+from ventralstream.arguments import draws
 from ventralstream.arrays import as_column, as_floats
 from ventralstream.assembly import DIMS, coordinate, in_order, names_of, numbers_of
 from ventralstream.brain.behaviour.decoder import Decoder, fit_decoder, standardisation
@@ -56,7 +56,7 @@ def solution_times(i1: ArrayLike, thresholds: ArrayLike, times_ms: ArrayLike, ru
     y, threshold, t = (as_floats(a).astype(np.float64) for a in (i1, thresholds, times_ms))
     if threshold.ndim != 1 or t.ndim != 1 or y.shape != (*threshold.shape, *t.shape):
         raise VentralError(f"I1 must be [image, bin], {(*threshold.shape, *t.shape)}; got {y.shape}")
-    if (np.diff(t) <= 0).any():
+    if not (np.diff(t) > 0).all():
         raise VentralError("time bins must be in rising order")
     reached = y >= threshold[:, None]
     hit = reached.argmax(1)
@@ -186,7 +186,7 @@ def ost_consistency(
         value and raw: the mean over splits of Spearman's correlation, over the held-out images that both solve.
         Uncorrected: Kar et al. give .79 as the ceiling of their data. NaN for a model that does not change over time.
     """
-    splits = whole("splits", splits, 1)
+    splits = draws("splits", splits, 1)
     formula = f"Spearman of solution times ({rule} rule), mean over splits"
     features, monkey = _in_order(features, monkey)
     values = np.moveaxis(features.values, 2, 0)
@@ -272,7 +272,14 @@ def _in_order(features: xr.DataArray, monkey: xr.DataArray) -> tuple[xr.DataArra
 
 def _aligned(features: xr.DataArray, monkey: xr.DataArray) -> xr.DataArray:
     """The features in the order of the monkey's images."""
-    row = {image: i for i, image in reversed(list(enumerate(names_of(features, "stimulus_id").tolist())))}
+    names = names_of(features, "stimulus_id").tolist()
+    row = {image: i for i, image in enumerate(names)}
+    if len(row) < len(names):
+        twice = next(image for i, image in enumerate(names) if row[image] != i)
+        raise VentralError(
+            f"the image '{twice}' is {names.count(twice)} times among the features; expected each image once"
+            " (`brain.mean_repetitions` averages)"
+        )
     images = names_of(monkey, "stimulus_id").tolist()
     missing = [image for image in images if image not in row]
     if missing:

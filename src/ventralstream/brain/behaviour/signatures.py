@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from ventralstream.arguments import whole
+from ventralstream.arguments import draws, whole
 from ventralstream.arrays import as_keys, as_names
 from ventralstream.assembly import in_order, names_of
 from ventralstream.brain.correlation import mean_and_error, mean_of_defined, pearson
@@ -63,8 +63,19 @@ def matrix_of_trials(trials: xr.DataArray) -> xr.DataArray:
         raise VentralError("a response matrix needs trials; got none")
     answers = as_keys(as_names(trials.values, "trials have no answer"))
     sample, distractor = (names_of(trials, c) for c in ("sample_obj", "dist_obj"))
+    if (other := (answers != sample) & (answers != distractor)).any():
+        raise VentralError(
+            f"{int(other.sum())} of {len(answers)} answers are neither of the two objects offered, e.g."
+            f" '{answers[other][0]}' of '{sample[other][0]}' and '{distractor[other][0]}'"
+        )
     images, first, image = np.unique(names_of(trials, "stimulus_id"), return_index=True, return_inverse=True)
-    truth = names_of(trials, "truth")[first]
+    truths = names_of(trials, "truth")
+    truth = truths[first]
+    if (differs := truths != truth[image]).any():
+        raise VentralError(
+            f"the image '{images[image[differs][0]]}' shows '{truth[image[differs][0]]}' in one trial and"
+            f" '{truths[differs][0]}' in another"
+        )
     objects = np.unique(np.concatenate([answers, truth, distractor]))
     chosen, offered = np.zeros((2, len(images), len(objects)))
     np.add.at(chosen, (image, np.searchsorted(objects, answers)), 1)
@@ -279,7 +290,7 @@ def _halves(trials: xr.DataArray, halvings: int, seed: int) -> Iterator[tuple[xr
     """Random halves of the trials; the legacy generator, because the published halves are its."""
     trials = in_order(trials, "presentation", what="a halving of trials")
     random = np.random.RandomState(whole("seed", seed, 0))
-    for _ in range(whole("halvings", halvings, 1)):
+    for _ in range(draws("halvings", halvings, 1)):
         order = list(range(trials.sizes["presentation"]))
         random.shuffle(order)
         half = len(order) // 2

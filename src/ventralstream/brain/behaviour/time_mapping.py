@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
-from ventralstream.arguments import whole
+from ventralstream.arguments import draws, whole
 from ventralstream.arrays import as_floats
 from ventralstream.assembly import groups_of, in_order, numbers_of
 from ventralstream.brain.correlation import mean_of_defined, pearson
@@ -112,7 +112,7 @@ def fit_time_mapping(
         The mapping; NaN with the reason where accuracies do not determine it: the model's (or people's) do not
         change, or fewer than two of people's times fall among its steps.
     """
-    resamples, seed = whole("resamples", resamples, 0), whole("seed", seed, 0)
+    resamples, seed = draws("resamples", resamples, 0), whole("seed", seed, 0)
     if form not in ("absolute", "relative"):
         raise unknown("form", form, ["absolute", "relative"])
     what = "a mapping of times (whether answers were right,"

@@ -47,8 +47,9 @@ class Design:
         self.device = choose_device(device, double=True)
         self.dual: bool = self.features > self.rows
         self.mean: Tensor = x.mean(0, dtype=torch.float64).to(self.device)  # any shift is exact; this one keeps digits
-        if not torch.isfinite(self.mean).all():
-            bad = int((~torch.isfinite(self.mean)).sum())
+        squares = self.mean.square()  # of 1e200 they are no longer finite
+        if not torch.isfinite(squares).all():
+            bad = int((~torch.isfinite(squares)).sum())
             raise VentralError(
                 f"{bad} of {self.features} features hold NaN or infinite values; expected finite numbers"
             )

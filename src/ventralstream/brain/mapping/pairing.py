@@ -68,8 +68,12 @@ class Paired:
             made = train_test_splits(self.stimuli, splits, scheme, train_size, strata, seed)
         else:
             made = tuple((np.asarray(train), np.asarray(test)) for train, test in splits)
+            if not made:
+                raise VentralError("there are no splits; expected pairs of train and test indices")
         for train, test in made:
             both = np.concatenate([train, test])
+            if len(both) and both.dtype.kind not in "iu":
+                raise VentralError(f"a split is of whole numbers, the indices of stimuli; got {both.dtype}")
             if len(test) < 2 or not len(train):
                 raise VentralError(
                     f"a split has {len(train)} train and {len(test)} test stimuli; at least 2 are tested"

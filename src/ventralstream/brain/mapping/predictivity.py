@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from xarray import DataArray
 
-from ventralstream.arguments import whole
+from ventralstream.arguments import draws, whole
 from ventralstream.brain.correlation import Floats, mean_and_error, mean_of_defined, median, pearson
 from ventralstream.brain.mapping.design import Design
 from ventralstream.brain.mapping.linear import Mapping, as_targets, held_out
@@ -102,10 +102,8 @@ def predictivity(
     if over_time not in get_args(OverTime):
         raise unknown("over_time", over_time, get_args(OverTime))
     check_minimum(min_reliability)
-    halvings, resamples, seed = (
-        whole(name, n, least)
-        for name, n, least in (("halvings", halvings, 1), ("resamples", resamples, 0), ("seed", seed, 0))
-    )
+    halvings, resamples = draws("halvings", halvings), draws("resamples", resamples, 0)
+    seed = whole("seed", seed, 0)
     if ceiling is not None and form.apply is None:
         raise VentralError(f"the correction '{form.name}' takes reliabilities from the repetitions and uses no ceiling")
     data = pair(features, recordings)

@@ -12,10 +12,16 @@ from numpy.typing import ArrayLike
 from xarray import DataArray
 
 from ventralstream.arrays import as_column, as_keys, as_names
-from ventralstream.assembly import check, names_of, plain
+from ventralstream.assembly import check, names_of, numbers_of, plain
 from ventralstream.errors import VentralError
 from ventralstream.files import replacing
 
+_UNITS = {
+    0: ("", "ms", "msec", "msecs", "millisecond", "milliseconds"),
+    3: ("s", "sec", "secs", "second", "seconds"),
+    -3: ("us", "usec", "µs", "μs", "microsecond", "microseconds"),
+    -6: ("ns", "nanosecond", "nanoseconds"),
+}  # what others write, by the power of ten to a millisecond
 VARIABLE = "data"  # the name in the file, as Brain-Score's packaging has it
 
 
@@ -33,6 +39,8 @@ def read(path: str | Path, *, load: bool = True) -> DataArray:
 
     Raises:
         VentralError: There is no such file, it is not NetCDF, or it is not one assembly.
+
+    Times of bins with another unit (an attribute `units` of "s", "us", ...) become milliseconds.
     """
     path = Path(path)
     if not path.is_file():
@@ -45,15 +53,18 @@ def read(path: str | Path, *, load: bool = True) -> DataArray:
         raise VentralError(f"'{path}' is not a NetCDF file") from None
     except (OSError, RuntimeError) as error:
         raise VentralError(f"'{path}' cannot be read as NetCDF: {str(error).splitlines()[0]}") from None
+    wide = [n for n, v in dataset.data_vars.items() if v.ndim > 1]
+    if len(wide) == 1:  # a coordinate whose name holds a space comes as a variable
+        dataset = dataset.set_coords([n for n in dataset.data_vars if n != wide[0]])
     names = list(dataset.data_vars)
     if len(names) != 1:
         raise VentralError(f"'{path}' holds {len(names)} variables; an assembly is one")
     array = dataset[names[0]].rename(None)
     array.attrs = {**dataset.attrs, **array.attrs}
     if not load:
-        return _checked(plain(array), path)
+        return _checked(_in_ms(plain(array), path), path)
     with dataset:
-        return _checked(plain(array.load()), path)
+        return _checked(_in_ms(plain(array.load()), path), path)
 
 
 def write(recordings: DataArray, path: str | Path) -> None:
@@ -107,6 +118,21 @@ def with_stimulus_table(recordings: DataArray, table: Mapping[str, ArrayLike]) -
         if str(name) not in (*recordings.coords, *recordings.dims)
     }
     return recordings.assign_coords(new)
+
+
+def _in_ms(array: DataArray, path: Path) -> DataArray:
+    """The times of bins in ms, as their unit says."""
+    for name in ("time_bin_start", "time_bin_end"):
+        if name not in array.coords or array[name].dtype.kind == "m":
+            continue
+        unit = str(array[name].attrs.get("units", "ms")).strip()
+        power = next((p for p, words in _UNITS.items() if unit.lower() in words), None)
+        if power is None:
+            raise VentralError(f"'{path}': the unit of '{name}' is '{unit}'; expected a unit of time, such as ms or s")
+        if power:
+            times = numbers_of(array, name) * 10.0**power
+            array = array.assign_coords({name: (array[name].dims, times, {**array[name].attrs, "units": "ms"})})
+    return array
 
 
 def _checked(array: DataArray, path: Path) -> DataArray:

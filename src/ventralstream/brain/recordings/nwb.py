@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xarray import DataArray
 
 from ventralstream.arrays import as_column, as_floats, as_names
-from ventralstream.assembly import TimeBins, assembly, nameless, time_bins
+from ventralstream.assembly import TimeBins, assembly, nameless, pairs, time_bins
 from ventralstream.brain.recordings.hdf5 import column, is_hdf5, opened
 from ventralstream.brain.recordings.spikes import Unit, in_unit, repetition_numbers
 from ventralstream.errors import VentralError, unknown
@@ -101,7 +101,7 @@ def read_nwb(
         onsets = as_floats(shown[onset], f"'{onset}'").astype(np.float64)
         if missing := int(np.isnan(onsets).sum()):
             raise VentralError(f"{missing} of {len(onsets)} presentations have no '{onset}' (NaN)")
-        bins = time_bins(start_ms, stop_ms, bin_ms) if time_bins_ms is None else list(time_bins_ms)
+        bins = time_bins(start_ms, stop_ms, bin_ms) if time_bins_ms is None else pairs(time_bins_ms)
         counts = _counts(units, onsets, bins)
         about = _columns(units)
         region = next((about.pop(c) for c in REGION_COLUMNS if c in about), None)

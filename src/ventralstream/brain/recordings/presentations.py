@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from xarray import DataArray
 
 from ventralstream.arrays import as_keys, as_text
-from ventralstream.assembly import TimeBins, check, check_finite, names_of, plain, span_of, time_bins_of, with_time_bins
+from ventralstream.assembly import (
+    TimeBins,
+    check,
+    check_finite,
+    names_of,
+    pairs,
+    plain,
+    span_of,
+    time_bins_of,
+    with_time_bins,
+)
 from ventralstream.errors import VentralError, unknown
 
 
@@ -26,7 +36,7 @@ def rebin(recordings: DataArray, time_bins_ms: TimeBins) -> DataArray:
     """
     recordings = check(recordings)
     own = np.array(time_bins_of(recordings))
-    targets = [(float(start), float(end)) for start, end in time_bins_ms]
+    targets = pairs(time_bins_ms)
     weights = np.zeros((len(own), len(targets)))
     widths = own[:, 1] - own[:, 0]
     for j, (start, end) in enumerate(targets):
@@ -69,10 +79,14 @@ def select(recordings: DataArray, /, **wanted: Any) -> DataArray:
         values = coordinate.values
         keep = np.ones(len(values), dtype=bool)
         if isinstance(want, slice):
-            if want.start is not None:
-                keep &= values >= want.start
-            if want.stop is not None:
-                keep &= values < want.stop
+            try:
+                if want.start is not None:
+                    keep &= values >= want.start
+                if want.stop is not None:
+                    keep &= values < want.stop
+            except TypeError:
+                what = "text" if values.dtype.kind in "OSTU" else str(values.dtype)
+                raise VentralError(f"'{name}' is {what}, which cannot be compared with {want}") from None
         else:
             several = isinstance(want, (Collection, np.ndarray)) and not isinstance(want, (str, bytes))
             choices = np.asarray(list(want) if several else [want])
@@ -117,8 +131,10 @@ def mean_repetitions(recordings: DataArray) -> DataArray:
     check_finite(values)
     coords = {"n_repetitions": xarray.Variable("presentation", np.bincount(rank))}
     for name, c in ((str(n), c) for n, c in recordings.coords.items()):
-        if c.dims != ("presentation",):
+        if "presentation" not in c.dims:
             coords[name] = c.variable
+        elif len(c.dims) > 1:  # one value for each presentation and something else has no place here
+            continue
         elif name == "stimulus_id" or (name != "repetition" and _same(c.values, c.values[first[order]][rank])):
             coords[name] = xarray.Variable("presentation", c.values[first[order]])
     return DataArray(values, dims=recordings.dims, coords=coords, attrs=recordings.attrs)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from xarray import DataArray
 
-from ventralstream.arguments import whole
+from ventralstream.arguments import draws
 from ventralstream.assembly import check, check_finite, groups_of, names_of, time_bins_of
 from ventralstream.brain.correlation import Floats, mean_and_error, mean_of_defined, median, pearson
 from ventralstream.brain.score import Score
@@ -226,7 +226,7 @@ def consistency_over_halvings(trials: Trials, halvings: int, seed: int) -> Float
 
     NaN with one repetition only, and for neuroids that do not vary.
     """
-    recordings, halvings = trials.recordings, whole("halvings", halvings, 1)
+    recordings, halvings = trials.recordings, draws("halvings", halvings, 1)
     shape = (recordings.sizes["neuroid"], recordings.sizes.get("time_bin", 1))
     if trials.repetitions < 2:
         return np.full((halvings, *shape), np.nan)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, TypeGuard
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from xarray import DataArray
 
+from ventralstream.arguments import whole
 from ventralstream.arrays import as_floats, as_keys, as_names
-from ventralstream.assembly import Coordinates, TimeBins, assembly, time_bins
+from ventralstream.assembly import Coordinates, TimeBins, assembly, pairs, time_bins
 from ventralstream.errors import VentralError, unknown
 
 Unit: TypeAlias = Literal["spikes/s", "spikes"]
@@ -42,12 +43,12 @@ def count_spikes(spikes: ArrayLike, onset: int, time_bins_ms: TimeBins) -> NDArr
         [..., time_bin] counts; NaN in a bin that holds a NaN.
 
     Raises:
-        VentralError: for a bin outside the raster, or not of whole milliseconds.
+        VentralError: for a bin outside the raster, or not of whole milliseconds, and for negative or infinite counts.
     """
-    raster = spikes if _is_whole(spikes) else as_floats(spikes, "spikes")
+    raster, onset = _raster(spikes), whole("onset", onset)
     length = raster.shape[-1] if raster.ndim else 0
     edges = []
-    for start, end in time_bins_ms:
+    for start, end in pairs(time_bins_ms):
         if start != int(start) or end != int(end) or not end > start:
             raise VentralError(
                 f"the raster is of 1 ms; the time bin {start:g} to {end:g} ms is not of whole milliseconds"
@@ -66,7 +67,8 @@ def count_spikes(spikes: ArrayLike, onset: int, time_bins_ms: TimeBins) -> NDArr
         return sums[..., last] - sums[..., first]
 
     if raster.dtype.kind != "f":
-        return total(raster, np.int32).astype(np.float64)
+        fits = float(np.max(raster, initial=0)) * max(length, 1) < 2**31
+        return total(raster, np.int32 if fits else np.float64).astype(np.float64)
     missing = np.isnan(raster)
     counts = total(np.where(missing, 0, raster), np.float64)
     return np.where(total(missing, np.int32) > 0, np.nan, counts)
@@ -106,10 +108,10 @@ def from_spikes(
     Raises:
         VentralError: for a raster of another shape, a bin outside it, or sizes that do not match.
     """
-    raster = spikes if _is_whole(spikes) else as_floats(spikes, "spikes")
+    raster, onset = _raster(spikes), whole("onset", onset)
     if raster.ndim != 3:
         raise VentralError(f"a raster is [trial, neuron, ms]; got shape {list(raster.shape)}")
-    bins = time_bins(-onset, raster.shape[2] - onset, bin_ms) if time_bins_ms is None else list(time_bins_ms)
+    bins = time_bins(-onset, raster.shape[2] - onset, bin_ms) if time_bins_ms is None else pairs(time_bins_ms)
     return assembly(
         in_unit(count_spikes(raster, onset, bins), bins, unit),
         stimulus_id=stimulus_id,
@@ -124,9 +126,16 @@ def from_spikes(
     )
 
 
-def _is_whole(spikes: object) -> TypeGuard[NDArray[Any]]:
-    """Whether a raster is of whole numbers, of which none is missing: it is counted as it is."""
-    return isinstance(spikes, np.ndarray) and spikes.dtype.kind in "iub" and not np.ma.is_masked(spikes)
+def _raster(spikes: ArrayLike) -> NDArray[Any]:
+    """A raster as it is counted: whole numbers as they are, if none is missing; else floats."""
+    is_whole = isinstance(spikes, np.ndarray) and spikes.dtype.kind in "iub" and not np.ma.is_masked(spikes)
+    raster: NDArray[Any] = spikes if is_whole else as_floats(spikes, "spikes")  # type: ignore[assignment]
+    low = np.nanmin(raster, initial=0)
+    if low < 0 or not np.isfinite(np.nanmax(raster, initial=0)):
+        raise VentralError(
+            f"spikes are counts of at least 0; got {low if low < 0 else np.inf:g}. What is missing is NaN or masked"
+        )
+    return raster
 
 
 def in_unit(counts: NDArray[np.float64], time_bins_ms: TimeBins, unit: Unit) -> NDArray[np.float64]:

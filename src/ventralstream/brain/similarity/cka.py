@@ -36,6 +36,9 @@ def linear_cka(one: xr.DataArray, other: xr.DataArray, *, debiased: bool = True)
     if debiased and n < 4:
         raise VentralError(f"debiased CKA needs at least 4 stimuli; got {n}")
     x, y = (as_floats(a.values, "responses").astype(np.float64) for a in (one, other))
+    for a in (x, y):
+        if not np.isfinite(a).all():
+            raise VentralError(f"{int((~np.isfinite(a)).any(0).sum())} neuroids have NaN responses; CKA takes none")
     x, y = x[index] - x.mean(0), y[other_index] - y.mean(0)
     if not debiased and max(x.shape[1], y.shape[1]) <= n:
         hsic = [float(((a.T @ b) ** 2).sum()) for a, b in ((x, y), (x, x), (y, y))]

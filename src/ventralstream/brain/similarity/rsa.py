@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ventralstream.arguments import whole
+from ventralstream.arguments import draws, whole
 from ventralstream.assembly import DIMS, in_order, numbers_of
 from ventralstream.brain.score import Score
 from ventralstream.brain.similarity.rdm import Comparison, Measure, Rdm, compare, rdm, same_stimuli, similarity
@@ -34,7 +34,7 @@ def rsa(
             itself are left out. 0: no interval.
         seed: Of the resampling.
     """
-    resamples, seed = whole("resamples", resamples, 0), whole("seed", seed, 0)
+    resamples, seed = draws("resamples", resamples, 0), whole("seed", seed, 0)
     one, other = (x if isinstance(x, Rdm) else rdm(x, measure) for x in (responses, recordings))
     other = same_stimuli(one, other)
     value = compare(one, other, comparison)

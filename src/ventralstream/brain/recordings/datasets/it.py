@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from xarray import DataArray
 
-from ventralstream.assembly import TimeBins, assembly, time_bins
+from ventralstream.assembly import TimeBins, assembly, pairs, time_bins
 from ventralstream.brain.recordings.datasets.files import Source, find, read_mat
 from ventralstream.brain.recordings.spikes import Unit, count_spikes, in_unit, repetition_numbers
 from ventralstream.errors import VentralError
@@ -57,7 +57,7 @@ def macaque_it(
     neurons = [read_mat(p) for p in paths]
     onset = _onset(neurons, folder)
     samples = neurons[0]["raster_data"].shape[1]
-    bins = time_bins(-onset, samples - onset, bin_ms) if time_bins_ms is None else list(time_bins_ms)
+    bins = time_bins(-onset, samples - onset, bin_ms) if time_bins_ms is None else pairs(time_bins_ms)
 
     stimuli = sorted({key for n in neurons for key in _shown(n)})
     row = {(*stimulus, k): i for i, (stimulus, k) in enumerate((s, k) for s in stimuli for k in range(REPETITIONS))}
