@@ -4,8 +4,8 @@
         [--part workers|large] [--out search.json]
 
 Workers: 1, 2 and 8 processes share studies of trials that sleep, by TPE. What the search costs a worker beside that is
-taken from the beginning of its first trial to the end of its last; starting Python, once, is not in it. On a machine that
-others use too, the processor's time says more than the clock: it is taken of all that a worker does but starting.
+taken from the beginning of its first trial to the end of its last; starting Python, once, is not in it. On a machine
+that others use too, the processor's time says more than the clock: it is that of all a worker does but starting.
 
 Large: a study of made-up trials, drawn at random, with specs and curves as real ones have; then `status`, the report
 and the proposals by TPE, the first of a new worker and further ones. Without --storage the database is an

@@ -23,15 +23,26 @@ from ventralstream.interrupt import Interruption
 from ventralstream.search.budget import over_budget
 from ventralstream.search.database import Unanswered
 from ventralstream.search.objective import Hooks, Outcome
+from ventralstream.search.outcomes import (
+    DIVERGED,
+    INTERRUPTED,
+    KNOWN,
+    MEMORY,
+    OUTCOME,
+    PRUNED,
+    RAISED,
+    REASON,
+    REFUSED,
+    TIME,
+    TRAINED,
+    TWIN,
+)
 from ventralstream.search.parameters import Value
-from ventralstream.search.requeue import HISTORY, INTERRUPTED, OUTCOME, REASON, first_number
+from ventralstream.search.requeue import HISTORY, first_number
 from ventralstream.search.sampling import chosen
 from ventralstream.search.study import Study
 from ventralstream.training.finite import NotFinite
 from ventralstream.training.recipe import Place
-
-TRAINED, KNOWN, PRUNED, REFUSED, TWIN = "trained", "known", "pruned", "refused", "twin"
-DIVERGED, MEMORY, TIME, RAISED = "diverged", "memory", "time", "raised"
 
 
 class TrialFailed(Exception):

@@ -11,9 +11,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ventralstream.errors import Interrupted, VentralError
 from ventralstream.interrupt import Interruption
-from ventralstream.search.attempt import KNOWN, PRUNED, REFUSED, TRAINED, TWIN, Attempt, TrialFailed
+from ventralstream.search.attempt import Attempt, TrialFailed
 from ventralstream.search.database import Unanswered
-from ventralstream.search.requeue import OUTCOME, cut_short, forgotten, given_up, requeue
+from ventralstream.search.outcomes import KNOWN, OUTCOME, PRUNED, REFUSED, TRAINED, TWIN
+from ventralstream.search.requeue import cut_short, forgotten, given_up, requeue
 from ventralstream.search.study import Study
 from ventralstream.training.recipe import Place
 
