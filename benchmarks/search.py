@@ -18,12 +18,11 @@ import argparse
 import json
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +51,8 @@ def workers(storage: str, folder: Path, count: int, each: int, seconds: float) -
     sleep = Sleep(seconds=seconds, epochs=5)
     search = Search(objective=sleep, trials=count * each, startup=5)
     create_study(name, storage, load_space(SPACE), Recipe(), search, folder=folder / name)
-    line = [sys.executable, __file__, "--storage", storage, "--worker", name]
-    processes = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(count)]
-    told = [process.communicate()[0] for process in processes]
-    if any(process.returncode for process in processes):
-        raise SystemExit(f"a worker of {name} failed")
+    with get_context("fork").Pool(count, maxtasksperchild=1) as pool:
+        took = pool.starmap(worker, [(name, storage)] * count, chunksize=1)
     trials = [t for t in open_study(name, storage).trials if t.state == TrialState.COMPLETE]
     of_each = spells(trials).values()
     busy = [(one[-1].stop - one[0].start, len(one) * seconds) for one in of_each]
@@ -66,7 +62,7 @@ def workers(storage: str, folder: Path, count: int, each: int, seconds: float) -
         "trials": len(trials),
         "overhead": sum(took for took, _ in busy) / sum(slept for _, slept in busy) - 1,
         "overhead_of_the_worst_worker": max(took / slept for took, slept in busy) - 1,
-        "processor_seconds_a_trial": sum(map(float, told)) / len(trials),
+        "processor_seconds_a_trial": sum(took) / len(trials),
         "trials_a_minute": 60 * rate,
     }
 
@@ -126,11 +122,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--part", choices=["workers", "large"])
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker is not None:
-        print(worker(options.worker, options.storage))
-        return
     results: dict[str, Any] = {}
     if options.out is not None and options.out.exists():
         results = json.loads(options.out.read_text())["results"]

@@ -6,6 +6,7 @@ what it wanted to say, so that a restart loses nothing.
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import logging
@@ -47,7 +48,6 @@ _PATIENT = (
     "set_study_user_attr",
     "set_study_system_attr",
     "get_all_studies",
-    "_create_new_trial",
     "set_trial_state_values",
     "get_trial_system_attrs",
     "_get_best_trial_id",
@@ -193,8 +193,17 @@ class Storage(RDBStorage):
             for model, rows in noted.rows.items():
                 write_parts(connection, model, trial, rows)
 
+    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        made = self.patiently(lambda: RDBStorage._create_new_trial(self, study_id, template_trial))
+        self._kept.made = made if template_trial is None else None
+        return made
+
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Reads one trial."""
+        """Reads one trial. What was just made here need not be read: Optuna asks for it at once."""
+        made: FrozenTrial | None = getattr(self._kept, "made", None)
+        self._kept.made = None
+        if made is not None and made._trial_id == trial_id:
+            return copy.deepcopy(made)
 
         def read() -> FrozenTrial:
             with self._reading() as connection:
