@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Literal
+
+from plan import Network
 
 from ventralstream.cells import GRU, LSTM, UGRNN, CORnetS, Decay, IntersectionRNN, Reciprocal, SimpleRNN
 from ventralstream.data.scenes import MEAN, STD
 from ventralstream.demo.experiment import Settings
+from ventralstream.errors import unknown
 from ventralstream.layers.specs import Act, Conv, Norm, Pool
 from ventralstream.models import count_parameters
 from ventralstream.models.cifar import CIFAR_MEAN, CIFAR_STD
@@ -18,7 +22,8 @@ from ventralstream.models.feedforward import FEEDFORWARD_STEPS, match_width, sca
 from ventralstream.models.liao_poggio import fully_recurrent, recurrent, resnet
 from ventralstream.models.rcnn_cifar import rcnn
 from ventralstream.readout import PerStep
-from ventralstream.spec import CellSpec, Connection, NetworkSpec
+from ventralstream.search import table
+from ventralstream.spec import CellSpec, Connection, NetworkSpec, spec_from_json
 
 Maker = Callable[[], NetworkSpec]
 NARROW = 32
@@ -97,6 +102,39 @@ def of_the_demo(recurrent: bool, norms: Literal["none", "time_specific"] = "none
     if not recurrent:
         spec = match_width(lambda width: make(scaled(demo.channels, width), None), count_parameters(spec)).spec
     return spec.replace(mean=(MEAN,), std=(STD,), readout=PerStep())
+
+
+def searched(spec_hash: str, path: Path | None = None) -> NetworkSpec:
+    """A network of the table of the architecture search, by its spec's hash.
+
+    Args:
+        spec_hash: The hash, as it stands in the table.
+        path: Another table than the package's own.
+
+    Raises:
+        VentralError: if the table has no such network.
+    """
+    rows = table(path).dropna(subset=["spec"])
+    found = rows[rows["spec_hash"] == spec_hash]
+    if not len(found):
+        raise unknown("hash of a network", spec_hash, list(rows["spec_hash"]), " in the table of the search")
+    return spec_from_json(found.iloc[0]["spec"])
+
+
+def make(name: str, networks: Mapping[str, Network], path: Path | None = None) -> NetworkSpec:
+    """A network of the list.
+
+    Args:
+        name: Its name.
+        networks: What runs.yaml says of all.
+        path: Of the table of the search, if it is not the package's own.
+    """
+    entry = networks[name]
+    if entry.searched:
+        return searched(entry.searched, path)
+    if entry.as_many_as:
+        return matched(lambda channels: with_cell(Reciprocal(), channels), 5, make(entry.as_many_as, networks, path))
+    return NETWORKS[name]()
 
 
 NETWORKS: dict[str, Maker] = {

@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import networks_in_the_box
+import search_studies
 from plan import Claim, Comparison, Plan, Run
 from scipy.stats import t
 
@@ -124,6 +125,7 @@ def write_page(plan: Plan, logs: Logs, docs: Path) -> Path:
         if trained(plan, logs, claim):
             draw(plan, logs, claim, docs / FIGURES / f"{claim.name}.svg")
     networks_in_the_box.draw(docs / FIGURES)
+    search_studies.draw(docs / FIGURES)
     path = docs / "results.md"
     write_text(path, page(plan, logs))
     return path
@@ -147,7 +149,8 @@ def page(plan: Plan, logs: Logs) -> str:
         runs=len(plan.runs()),
     )
     box = networks_in_the_box.section(FIGURES.as_posix())
-    return "\n".join([intro, box, *(_section(plan, logs, claim) for claim in plan.claims), _rates(plan, logs)])
+    search = search_studies.section(FIGURES.as_posix(), plan)
+    return "\n".join([intro, box, search, *(_section(plan, logs, claim) for claim in plan.claims), _rates(plan, logs)])
 
 
 def _section(plan: Plan, logs: Logs, claim: Claim) -> str:

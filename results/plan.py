@@ -23,12 +23,14 @@ class Network:
     """A network that is trained: once for each rate of its recipe, shortly, and then for each seed.
 
     Attributes:
-        name: Of the network in networks.py.
+        name: Of the network in networks.py, unless one of the last two says which it is.
         label: What tables call it.
         priority: The smaller, the earlier.
         recipe: How it is trained.
         changes: Fields of the recipe that are other ones for it.
         seeds: The seeds.
+        searched: It is the network of this spec's hash in the table of the architecture search.
+        as_many_as: It is that of Reciprocal Gated Cells with as many parameters as this other network of the list.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Network:
     recipe: str = "cifar10"
     changes: Mapping[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1, 2)
+    searched: str = ""
+    as_many_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,8 @@ def load_plan(path: Path = FOLDER / "runs.yaml") -> Plan:
     for network in networks.values():
         if network.recipe not in recipes:
             raise unknown("recipe", network.recipe, recipes, f" of the network '{network.name}'")
+        if network.as_many_as and network.as_many_as not in networks:
+            raise unknown("network", network.as_many_as, networks, f" of the network '{network.name}'")
     return Plan(recipes, said["hard"], networks, claims)
 
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import torch
 from box import sessions  # type: ignore[import-not-found]  # beside results.py
-from networks import NETWORKS
+from networks import make
 from plan import LOGS, Plan, Run, read_logs
 from torch import Tensor
 
@@ -111,7 +111,7 @@ def _do(plan: Plan, run: Run, folder: Path, root: str, lock: IO[str]) -> str:
         command = [*ventral, "--resume", str(folder), *where]
     else:
         spec, recipe = folder.with_name(f"{folder.name}.spec.json"), folder.with_name(f"{folder.name}.recipe.json")
-        write_text(spec, json.dumps(NETWORKS[run.network]().to_json()))
+        write_text(spec, json.dumps(make(run.network, plan.networks).to_json()))
         write_text(recipe, json.dumps(plan.recipe_of(run, read_logs()).to_json()))
         command = [*ventral, str(spec), "--recipe", str(recipe), *where, "--threads", "1", "--out", str(folder)]
     _call(command, folder, lock)

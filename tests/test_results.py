@@ -28,9 +28,10 @@ def modules() -> Any:
         import networks
         import page
         import plan
+        import search_studies
         import work
 
-        yield {"networks": networks, "page": page, "plan": plan, "work": work}
+        yield {"networks": networks, "page": page, "plan": plan, "studies": search_studies, "work": work}
     finally:
         sys.path[:] = before
 
@@ -52,17 +53,16 @@ def log_of(accuracy: float, **hard: float) -> dict[str, Any]:
 
 
 def test_every_network_of_the_list_can_be_made_and_is_in_a_claim(modules: Any, plan: Any) -> None:
-    assert set(plan.networks) <= set(modules["networks"].NETWORKS)
     assert {name for claim in plan.claims for name in claim.networks} == set(plan.networks)
     for name in plan.networks:
-        assert vs.count_parameters(modules["networks"].NETWORKS[name]()) > 1000, name
+        assert vs.count_parameters(modules["networks"].make(name, plan.networks)) > 1000, name
 
 
 def test_matched_networks_have_the_same_parameters_to_a_hundredth(modules: Any, plan: Any) -> None:
     pairs = {(c.better, c.than) for claim in plan.claims for c in claim.comparisons if c.matched}
     assert len(pairs) >= 10
     for pair in pairs:
-        one, other = (vs.count_parameters(modules["networks"].NETWORKS[name]()) for name in pair)
+        one, other = (vs.count_parameters(modules["networks"].make(name, plan.networks)) for name in pair)
         assert abs(one / other - 1) <= 0.01, (pair, one, other)
 
 
@@ -158,7 +158,7 @@ def test_what_is_not_trained_is_missing_on_the_page_and_in_its_figures(modules: 
     assert "| Reciprocal Gated Cell > vanilla RNN | +10.0 (+10.0 to +10.0) | 3 | held |" in text
     assert "**The claim held in part at this scale**: of 8 comparisons, 1 held, 7 missing." in text
     drawn = {path.stem for path in (tmp_path / "images" / "results").iterdir()}
-    assert drawn == {"cells", "unroll", "feedback", "in-the-box"}
+    assert drawn - {"search", "search-best-cell", "search-median-cell"} == {"cells", "unroll", "feedback", "in-the-box"}
     empty = modules["page"].write_page(plan, {}, tmp_path / "empty").read_text()
     assert empty.count("**Not trained yet.**") == len(plan.claims)
 
@@ -171,7 +171,8 @@ def test_the_page_is_that_of_the_logs(modules: Any, plan: Any) -> None:
         assert log["network"] == run.network and log["command"].startswith("ventral ") and "/" not in log["command"]
         recipe = plan.recipe_of(run, logs) if all(need.name in logs for need in plan.needs(run)) else None
         assert recipe is not None and log["recipe"] == json.loads(json.dumps(recipe.to_json())), name
-        assert log["spec"]["areas"] == modules["networks"].NETWORKS[run.network]().to_json()["areas"], name
+        made = modules["networks"].make(run.network, plan.networks)
+        assert log["spec"]["areas"] == made.to_json()["areas"], name
         assert log["hard"].get("shown", plan.hard) == plan.hard, f"measured on other images: {name}"
         assert 0 < log["pflop"] < 0.2 and 0 <= log["accuracy"]["decision"] <= 1
 
@@ -217,7 +218,7 @@ def test_runs_are_trained_logged_and_not_done_twice(
         assert said.exit_code == 0, said.output
 
     monkeypatch.setattr(work, "_call", call)
-    monkeypatch.setitem(work.NETWORKS, "rcnn", lambda: scenes_network(modules))
+    monkeypatch.setitem(modules["networks"].NETWORKS, "rcnn", lambda: scenes_network(modules))
     assert work.work(small, tmp_path / "runs", "", 1, told.append) == []
     there = modules["plan"].read_logs(logs)
     assert list(there) == ["rcnn/rate0.07", "rcnn/rate0.14", "rcnn/seed0"]

@@ -34,15 +34,19 @@ def file(study, tmp_path_factory):
 def test_a_row_is_a_trial(study, file):
     rows = table(file)
     assert list(rows.columns) == list(COLUMNS)
-    done = [t for t in study.trials if t.value is not None]
-    assert len(rows) == len(done) > 90
+    done = [t for t in study.trials if t.state.is_finished()]
+    assert len(rows) == len(done) == 120
     trial, row = done[5], rows.iloc[5]
+    assert (row.study, row.sampler, row.seed, row.wanted, row.outcome) == ("made_up", "tpe", 0, 120, "trained")
+    assert list(rows["point"][:3].fillna("")) == ["rgc", "median", ""]
     assert row.trial == trial.number and row.accuracy == trial.value and row.space == "cifar-small"
     assert row.flops == trial.user_attrs["flops"] and row.parameters == trial.user_attrs["parameters"]
     assert spec_from_json(row.spec) == spec_from_json(trial.user_attrs["spec"])
     assert json.loads(row.params) == trial.params
     assert json.loads(row.accuracy_by_epoch) == list(trial.intermediate_values.values())
     assert row.v4_score != row.v4_score  # nobody has computed it
+    spoilt = rows[rows["outcome"] == "diverged"]
+    assert len(spoilt) > 3 and spoilt["accuracy"].isna().all() and spoilt["same_as"].isna().all()
 
 
 def test_a_study_replaces_itself_and_leaves_others(study, file, tmp_path):
@@ -60,27 +64,37 @@ def test_the_same_trials_are_the_same_file(study, file, tmp_path):
     assert (tmp_path / file.name).read_bytes() == file.read_bytes()
 
 
-def test_what_was_not_trained_is_left_out(tmp_path):
+def test_what_does_not_count_as_a_trial_is_left_out(tmp_path):
     study = simulated(tmp_path, 5, "five")
-    handed = optuna.trial.create_trial(
-        params=study.best.params,
-        distributions=study.best.distributions,
-        value=study.best.value,
-        user_attrs={**study.best.user_attrs, "same_as": study.best.number},
+    best, create = study.best, optuna.trial.create_trial
+    noted = {key: best.user_attrs[key] for key in ("spec", "spec_hash")}
+    study.optuna.add_trials(
+        [
+            create(
+                params=best.params,
+                distributions=best.distributions,
+                value=best.value,
+                user_attrs={**best.user_attrs, "outcome": "known", "same_as": best.number},
+            ),
+            create(state=TrialState.PRUNED, user_attrs={"outcome": "refused", **noted}),
+            create(state=TrialState.FAIL, user_attrs={"outcome": "interrupted", **noted}),
+            create(state=TrialState.FAIL),  # its worker died; it goes on as another
+            create(state=TrialState.RUNNING),
+            create(state=TrialState.FAIL, user_attrs={"deaths": 5}),  # one death too many
+            create(state=TrialState.FAIL, user_attrs={"outcome": "raised"}),
+            create(
+                state=TrialState.PRUNED,
+                intermediate_values={1: 0.25},
+                value=0.25,
+                user_attrs={"outcome": "pruned", **noted},
+            ),
+        ]
     )
-    refused = optuna.trial.create_trial(
-        state=TrialState.PRUNED, user_attrs={"outcome": "refused", "spec": handed.user_attrs["spec"]}
-    )
-    pruned = optuna.trial.create_trial(
-        state=TrialState.PRUNED,
-        intermediate_values={1: 0.25},
-        value=0.25,
-        user_attrs={"outcome": "pruned", "spec": handed.user_attrs["spec"]},
-    )
-    study.optuna.add_trials([handed, refused, pruned])
-    assert add_study(study, tmp_path / "t.csv") == 6
-    last = table(tmp_path / "t.csv").iloc[-1]
-    assert (last.state, last.accuracy, last.epochs) == ("pruned", 0.25, 1)
+    assert add_study(study, tmp_path / "t.csv") == 9
+    known, died, raised, pruned = (row for _, row in table(tmp_path / "t.csv").iloc[-4:].iterrows())
+    assert (known.outcome, known.same_as, known.accuracy) == ("known", best.number, best.value)
+    assert (died.outcome, raised.outcome) == ("died", "raised") and raised.accuracy != raised.accuracy
+    assert (pruned.outcome, pruned.accuracy, pruned.epochs) == ("pruned", 0.25, 1)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +127,7 @@ def test_accuracies_are_foretold(file):
 
 def test_noise_cannot_be_foretold(file, tmp_path):
     rows = table(file)
+    rows = rows[rows["outcome"] == "trained"]
     shuffled = rows["accuracy_by_epoch"].sample(frac=1, random_state=0).to_numpy()
     rows.assign(accuracy_by_epoch=shuffled).to_csv(tmp_path / "t.csv", index=False)
     assert abs(surrogate.foretold_well(str(tmp_path / "t.csv"))) < 0.4

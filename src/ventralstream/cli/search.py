@@ -286,7 +286,7 @@ def _table(study: str, now: Status) -> Table:
 
 
 def _url(study: Study) -> str:
-    from ventralstream.search.storage import hidden
+    from ventralstream.search.database import hidden
 
     url = study.storage.url
     return url if url.startswith("sqlite") else hidden(url)

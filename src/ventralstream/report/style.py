@@ -1,10 +1,78 @@
-"""The look of the reports: one style sheet, light and dark, for the page and for the figures in it."""
+"""The look of the reports: one style sheet, light and dark, for the page and for the figures in it, or alone."""
 
 from ventralstream.report.palette import DARK, LIGHT, css_variables
 
 _COLOURS = f"""
 :root {{ color-scheme: light dark; {css_variables(LIGHT)} }}
 @media (prefers-color-scheme: dark) {{ :root {{ {css_variables(DARK)} }} }}
+"""
+
+FIGURES = """svg {
+  display: block; width: 100%; height: auto;
+  font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
+}
+svg .label { fill: var(--muted); }
+svg .strong { fill: var(--ink); font-weight: 600; }
+svg .tiny { fill: var(--muted); font-size: 10px; }
+svg .axis { stroke: var(--muted); stroke-width: 1; }
+svg .grid { stroke: var(--rule); stroke-width: 1; }
+svg .zero { stroke: var(--ink); stroke-width: 1; }
+svg .s1 { stroke: var(--s1); }
+svg .s2 { stroke: var(--s2); }
+svg .s3 { stroke: var(--s3); }
+svg .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
+svg .dash { stroke-dasharray: 2 4; stroke-width: 1.6; }
+svg .band { stroke: none; opacity: .16; }
+svg .band.s1, svg .dot.s1 { fill: var(--s1); }
+svg .band.s2, svg .dot.s2 { fill: var(--s2); }
+svg .band.s3, svg .dot.s3 { fill: var(--s3); }
+svg .dot { stroke: var(--page); stroke-width: 1.2; }
+svg .whisker { stroke-width: 2; }
+svg .other { fill: none; stroke: var(--faint); stroke-width: 1; }
+svg .truth { fill: none; stroke: var(--right); stroke-width: 2.4; stroke-linejoin: round; }
+svg .rival {
+  fill: none; stroke: var(--wrong); stroke-width: 2; stroke-dasharray: 5 3; stroke-linejoin: round;
+}
+svg text.truth { fill: var(--right); stroke: none; font-weight: 600; }
+svg text.rival { fill: var(--wrong); stroke: none; font-weight: 600; }
+svg .answer-right { fill: var(--right); stroke: var(--right); }
+svg .answer-wrong { fill: none; stroke: var(--wrong); stroke-width: 1.4; }
+svg text.on-right { fill: var(--page); font-weight: 600; }
+svg text.on-wrong { fill: var(--wrong); font-weight: 600; }
+svg .cell { stroke: var(--rule); stroke-width: .6; fill: none; }
+svg .hit { fill: var(--s3); }
+svg .error { fill: var(--wrong); }
+svg text.number { fill: var(--ink); font-size: 10.5px; font-variant-numeric: tabular-nums; }
+svg .computed { fill: var(--s1); stroke: var(--s1); }
+svg .batch-free { fill: var(--page); stroke: var(--s1); stroke-width: 1.6; }
+svg .reused { fill: var(--page); stroke: var(--s3); stroke-width: 1.4; stroke-dasharray: 3 2.5; }
+svg .skipped { fill: var(--faint); stroke: none; }
+svg .wire { fill: none; stroke: var(--faint); stroke-width: 1.3; }
+svg .wire.again { stroke: var(--s1); opacity: .75; }
+svg .wire.back { stroke: var(--s2); stroke-dasharray: 4 3; }
+svg text.on-computed { fill: var(--page); font-weight: 600; font-size: 11px; }
+svg text.on-batch-free { fill: var(--s1); font-weight: 600; font-size: 11px; }
+svg .dots { fill: none; stroke: var(--s3); stroke-width: 4.5; stroke-linecap: round; opacity: .6; }
+svg .dots.many { stroke-width: 3; opacity: .3; }
+svg .dot.truth-dot { fill: var(--right); }
+svg .fill.s1 { fill: var(--s1); stroke: none; }
+svg .bar { fill: none; stroke: var(--s1); }
+svg .bar.s2 { stroke: var(--s2); }
+svg .bar.s3 { stroke: var(--s3); }
+svg .bar.error { stroke: var(--wrong); }
+svg .bar.faint { stroke: var(--faint); }
+svg .bar.open { stroke: var(--ink); stroke-dasharray: 2 2; }
+svg .edge { fill: none; stroke: var(--ink); stroke-width: 1.6; }
+svg .edge.gates { stroke: var(--s2); stroke-dasharray: 5 3; }
+svg .edge.keeps { stroke: var(--s1); }
+svg .edge.head { fill: var(--ink); stroke: none; }
+svg .edge.head.gates { fill: var(--s2); }
+svg .edge.head.keeps { fill: var(--s1); }
+svg .node { fill: var(--card); stroke: var(--muted); stroke-width: 1.2; }
+svg .node.own { stroke: var(--s1); stroke-width: 2; }
+svg .node.gate { stroke: var(--s2); stroke-width: 1.6; }
+svg .halo { paint-order: stroke; stroke: var(--page); stroke-width: 3px; stroke-linejoin: round; }
+svg text.on-reused { fill: var(--s3); font-weight: 600; font-size: 11px; }
 """
 
 STYLE = (
@@ -75,72 +143,18 @@ dd { margin-bottom: .5rem; } }
 @media print { body { background: #fff; }
 h2 { break-after: avoid; }
 figure, .panel, table { break-inside: avoid; } }
-
-svg {
-  display: block; width: 100%; height: auto;
-  font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
-}
-svg .label { fill: var(--muted); }
-svg .strong { fill: var(--ink); font-weight: 600; }
-svg .tiny { fill: var(--muted); font-size: 10px; }
-svg .axis { stroke: var(--muted); stroke-width: 1; }
-svg .grid { stroke: var(--rule); stroke-width: 1; }
-svg .zero { stroke: var(--ink); stroke-width: 1; }
-svg .s1 { stroke: var(--s1); }
-svg .s2 { stroke: var(--s2); }
-svg .s3 { stroke: var(--s3); }
-svg .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
-svg .dash { stroke-dasharray: 2 4; stroke-width: 1.6; }
-svg .band { stroke: none; opacity: .16; }
-svg .band.s1, svg .dot.s1 { fill: var(--s1); }
-svg .band.s2, svg .dot.s2 { fill: var(--s2); }
-svg .band.s3, svg .dot.s3 { fill: var(--s3); }
-svg .dot { stroke: var(--page); stroke-width: 1.2; }
-svg .whisker { stroke-width: 2; }
-svg .other { fill: none; stroke: var(--faint); stroke-width: 1; }
-svg .truth { fill: none; stroke: var(--right); stroke-width: 2.4; stroke-linejoin: round; }
-svg .rival {
-  fill: none; stroke: var(--wrong); stroke-width: 2; stroke-dasharray: 5 3; stroke-linejoin: round;
-}
-svg text.truth { fill: var(--right); stroke: none; font-weight: 600; }
-svg text.rival { fill: var(--wrong); stroke: none; font-weight: 600; }
-svg .answer-right { fill: var(--right); stroke: var(--right); }
-svg .answer-wrong { fill: none; stroke: var(--wrong); stroke-width: 1.4; }
-svg text.on-right { fill: var(--page); font-weight: 600; }
-svg text.on-wrong { fill: var(--wrong); font-weight: 600; }
-svg .cell { stroke: var(--rule); stroke-width: .6; fill: none; }
-svg .hit { fill: var(--s3); }
-svg .error { fill: var(--wrong); }
-svg text.number { fill: var(--ink); font-size: 10.5px; font-variant-numeric: tabular-nums; }
-svg .computed { fill: var(--s1); stroke: var(--s1); }
-svg .batch-free { fill: var(--page); stroke: var(--s1); stroke-width: 1.6; }
-svg .reused { fill: var(--page); stroke: var(--s3); stroke-width: 1.4; stroke-dasharray: 3 2.5; }
-svg .skipped { fill: var(--faint); stroke: none; }
-svg .wire { fill: none; stroke: var(--faint); stroke-width: 1.3; }
-svg .wire.again { stroke: var(--s1); opacity: .75; }
-svg .wire.back { stroke: var(--s2); stroke-dasharray: 4 3; }
-svg text.on-computed { fill: var(--page); font-weight: 600; font-size: 11px; }
-svg text.on-batch-free { fill: var(--s1); font-weight: 600; font-size: 11px; }
-svg .dots { fill: none; stroke: var(--s3); stroke-width: 4.5; stroke-linecap: round; opacity: .6; }
-svg .dots.many { stroke-width: 3; opacity: .3; }
-svg .dot.truth-dot { fill: var(--right); }
-svg .fill.s1 { fill: var(--s1); stroke: none; }
-svg .bar { fill: none; stroke: var(--s1); }
-svg .bar.s2 { stroke: var(--s2); }
-svg .bar.s3 { stroke: var(--s3); }
-svg .bar.error { stroke: var(--wrong); }
-svg .bar.faint { stroke: var(--faint); }
-svg .bar.open { stroke: var(--ink); stroke-dasharray: 2 2; }
-svg .edge { fill: none; stroke: var(--ink); stroke-width: 1.6; }
-svg .edge.gates { stroke: var(--s2); stroke-dasharray: 5 3; }
-svg .edge.keeps { stroke: var(--s1); }
-svg .edge.head { fill: var(--ink); stroke: none; }
-svg .edge.head.gates { fill: var(--s2); }
-svg .edge.head.keeps { fill: var(--s1); }
-svg .node { fill: var(--card); stroke: var(--muted); stroke-width: 1.2; }
-svg .node.own { stroke: var(--s1); stroke-width: 2; }
-svg .node.gate { stroke: var(--s2); stroke-width: 1.6; }
-svg .halo { paint-order: stroke; stroke: var(--page); stroke-width: 3px; stroke-linejoin: round; }
-svg text.on-reused { fill: var(--s3); font-weight: 600; font-size: 11px; }
 """
+    + FIGURES
 ).strip()
+
+
+def as_file(figure: str) -> str:
+    """A figure of a page as an SVG file of its own, in the light colours.
+
+    Args:
+        figure: The figure, as `svg.drawing` makes it.
+    """
+    head, _, inside = figure.partition(">")
+    style = f":root {{ {css_variables(LIGHT)} }}\n{FIGURES}"
+    page = '<rect width="100%" height="100%" fill="var(--card)"/>'
+    return f"{head}><style>{style}</style>{page}{inside}\n"

@@ -21,17 +21,28 @@ from ventralstream.errors import Interrupted, VentralError, about_memory, reason
 from ventralstream.files import claimed
 from ventralstream.interrupt import Interruption
 from ventralstream.search.budget import over_budget
+from ventralstream.search.database import Unanswered
 from ventralstream.search.objective import Hooks, Outcome
+from ventralstream.search.outcomes import (
+    DIVERGED,
+    INTERRUPTED,
+    KNOWN,
+    MEMORY,
+    OUTCOME,
+    PRUNED,
+    RAISED,
+    REASON,
+    REFUSED,
+    TIME,
+    TRAINED,
+    TWIN,
+)
 from ventralstream.search.parameters import Value
-from ventralstream.search.requeue import HISTORY, INTERRUPTED, OUTCOME, REASON, first_number
+from ventralstream.search.requeue import HISTORY, first_number
 from ventralstream.search.sampling import chosen
-from ventralstream.search.storage import Unanswered
 from ventralstream.search.study import Study
 from ventralstream.training.finite import NotFinite
 from ventralstream.training.recipe import Place
-
-TRAINED, KNOWN, PRUNED, REFUSED, TWIN = "trained", "known", "pruned", "refused", "twin"
-DIVERGED, MEMORY, TIME, RAISED = "diverged", "memory", "time", "raised"
 
 
 class TrialFailed(Exception):
@@ -65,7 +76,7 @@ class Attempt:
         stop: Whether a signal asks for the end.
         number, trial_id: Of the trial that was last begun; None before the first.
         lost: Whether that trial has been taken for dead, and was given to another worker.
-        outcome, note: What came of it, in a word and in a line.
+        outcome, said: What came of it, in a word and in a line.
         folder: Its folder; None if it needed none.
     """
 
@@ -76,7 +87,7 @@ class Attempt:
     trial_id: int | None = None
     lost: bool = False
     outcome: str = ""
-    note: str = ""
+    said: str = ""
     folder: Path | None = None
 
     def __call__(self, trial: optuna.Trial) -> float:
@@ -88,8 +99,8 @@ class Attempt:
             Interrupted: after a signal.
         """
         self.number, self.trial_id, self.folder = trial.number, trial._trial_id, None
-        self.lost, self.outcome, self.note = False, "", ""
-        known = self.study.storage.get_trial(trial._trial_id)
+        self.lost, self.outcome, self.said = False, "", ""
+        known = trial._cached_frozen_trial  # as it was when it began, with what is known of an earlier try
         began = time.monotonic() - float(known.user_attrs.get("seconds", 0.0))
 
         def seconds() -> float:
@@ -154,6 +165,7 @@ class Attempt:
             raise _Refused(why)
         if (same := self._same(key)) is not None:
             return self._handed(trial, same, seconds())
+        study.storage.read_again()  # the trials that end while this one goes on count from now on
         deadline = math.inf if search.trial_minutes is None else search.trial_minutes * 60
         told = set(known.intermediate_values)  # by whoever began it
 
@@ -163,7 +175,7 @@ class Attempt:
                 return
             told.add(epoch)
             trial.report(accuracy, epoch)
-            if epoch < study.recipe.epochs and trial.should_prune():
+            if search.halving and epoch < study.recipe.epochs and trial.should_prune():
                 raise TrialPruned
 
         looked = time.monotonic()
@@ -183,6 +195,7 @@ class Attempt:
         with self._alone(self.folder, tick):
             came: Outcome = search.objective.run(candidate, hooks)
         self._note(trial, TRAINED, "", seconds(), accuracy_by_step=came.accuracy_by_step)
+        self.said = f"{came.value:.1%} ({seconds():.0f} s)"
         return came.value
 
     def _same(self, key: str) -> FrozenTrial | None:
@@ -229,10 +242,11 @@ class Attempt:
         first = same.user_attrs.get("same_as", same.number)
         by_step = same.user_attrs.get("accuracy_by_step", [])
         self._note(trial, KNOWN, "", seconds, accuracy_by_step=by_step, same_as=first)
+        self.said = f"{same.value:.1%}, as trial {first}"
         return same.value
 
     def _note(self, trial: optuna.Trial, outcome: str, why: str, seconds: float, **more: Any) -> None:
-        self.outcome, self.note = outcome, why
+        self.outcome, self.said = outcome, f"{outcome}: {why}"
         try:
             with self.study.storage.together():
                 for key, value in {OUTCOME: outcome, REASON: why, "seconds": round(seconds, 3), **more}.items():

@@ -91,8 +91,13 @@ def draw_cell(area: Area, feedback: bool) -> str:
     parts = [_box(node, _beside(node, area.cell)) for node in _PLACE if node in there]
     parts += [_join(node, node in gated) for node in joined]
     parts += [_label(e) for e in edges if e.label]
-    said = "; ".join(map(_said, edges))
+    said = described(area, feedback)
     return drawing(WIDTH, HEIGHT, f"The cell of {area.name}: {said}.", *wires, *parts)
+
+
+def described(area: Area, feedback: bool) -> str:
+    """The edges of an area's graph in words."""
+    return "; ".join(map(_said, cell_edges(area, feedback)))
 
 
 def cells_of(spec: NetworkSpec) -> list[tuple[tuple[str, ...], Area, bool]]:
@@ -233,8 +238,10 @@ def _conv(kernel: int, separable: bool) -> str:
 
 def _said(edge: Edge) -> str:
     by = f" ({edge.label})" if edge.label else ""
-    verb = {"adds": "is added to", "gates": "gates", "keeps": "keeps its own past:"}[edge.kind]
-    return f"{_NAME[edge.source]} {verb} {'' if edge.kind == 'keeps' else 'the ' + _NAME[edge.target]}".strip() + by
+    if edge.kind == "keeps":
+        return f"{_NAME[edge.source]} keeps some of its past{by}"
+    be = "are" if edge.source == "above" else "is"
+    return f"{_NAME[edge.source]} {'gates' if edge.kind == 'gates' else f'{be} added to'} the {_NAME[edge.target]}{by}"
 
 
 def factors(cell: Reciprocal) -> Sequence[tuple[str, str]]:

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from ventralstream.search.outcomes import INTERRUPTED, OUTCOME, REASON
+
 FIRST = "failed_trial"  # the number of the trial as it was first begun; as Optuna's own callback names it
 HISTORY = "retry_history"  # the numbers under which it was tried before
 DEATHS, EPOCHS = "deaths", "epochs_at_death"
-OUTCOME, REASON = "outcome", "reason"
-INTERRUPTED = "interrupted"
 _OF_A_TRY = (OUTCOME, REASON, "worker")  # what is not handed on
 
 

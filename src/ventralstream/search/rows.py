@@ -6,7 +6,7 @@ What is read is what Optuna reads; `tests/search/test_rows.py` compares them.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -23,6 +23,7 @@ from optuna.storages._rdb.models import (
     TrialValueModel,
 )
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.dialects import postgresql, sqlite
 
 MOST_NAMED = 500  # trials that one query names by their numbers; beyond, all are read
 
@@ -52,9 +53,53 @@ def read_trials(
         later = TrialModel.trial_id > above
         wanted &= sa.or_(TrialModel.trial_id.in_(named), later) if len(named) <= MOST_NAMED else sa.true()
     found = _read(connection, wanted, states)
-    if not found and connection.execute(sa.select(StudyModel).where(StudyModel.study_id == study)).first() is None:
+    if (
+        not found
+        and above < 0
+        and connection.execute(sa.select(StudyModel).where(StudyModel.study_id == study)).first() is None
+    ):
         raise KeyError(f"there is no study {study}")
     return [t for t in found if above < 0 or t._trial_id > above or t._trial_id in included]
+
+
+def read_trial(connection: sa.Connection, trial: int) -> FrozenTrial:
+    """One trial, by its id; KeyError if there is none."""
+    found = _read(connection, TrialModel.trial_id == trial, None)
+    if not found:
+        raise KeyError(f"there is no trial {trial}")
+    return found[0]
+
+
+def state_of(connection: sa.Connection, trial: int) -> TrialState | None:
+    """The state of a trial, by its id; None if there is no such trial."""
+    query = sa.select(TrialModel.state).where(TrialModel.trial_id == trial)
+    state: TrialState | None = connection.execute(query).scalar_one_or_none()
+    return state
+
+
+def write_parts(
+    connection: sa.Connection, model: Any, trial: int, parts: Mapping[str | int, Mapping[str, Any]]
+) -> None:
+    """Writes parts of one trial, of one kind, over what is there.
+
+    Args:
+        connection: To the database, in a transaction.
+        model: The kind: Optuna's model of parameters, of intermediate values, or of attributes.
+        trial: The trial's id.
+        parts: What is stored, by the part's name.
+    """
+    name = _NAMES[model]
+    rows = [{"trial_id": trial, name: of, **stored} for of, stored in parts.items()]
+    connection.execute(_over(model, connection.dialect.name), rows)
+
+
+@lru_cache
+def _over(model: Any, dialect: str) -> Any:
+    name = _NAMES[model]
+    new = (sqlite if dialect == "sqlite" else postgresql).insert(model)
+    own = ["trial_id", name]
+    stored = {c.name: new.excluded[c.name] for c in model.__table__.columns if not c.primary_key and c.name not in own}
+    return new.on_conflict_do_update(index_elements=own, set_=stored)
 
 
 def write_trials(connection: sa.Connection, study: int, trials: Sequence[FrozenTrial]) -> None:
@@ -98,6 +143,13 @@ _PARTS = (
     TrialUserAttributeModel,
     TrialSystemAttributeModel,
 )
+
+_NAMES: dict[Any, str] = {
+    TrialParamModel: "param_name",
+    TrialIntermediateValueModel: "step",
+    TrialUserAttributeModel: "key",
+    TrialSystemAttributeModel: "key",
+}
 
 
 def _read(

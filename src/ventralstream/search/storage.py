@@ -6,6 +6,7 @@ what it wanted to say, so that a restart loses nothing.
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import logging
@@ -24,13 +25,12 @@ import sqlalchemy
 from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import exc, orm
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import exc
 
 from ventralstream.errors import VentralError, reason
-from ventralstream.search.rows import read_trials
+from ventralstream.search.database import database, hidden, passes, told, unanswered
+from ventralstream.search.rows import read_trial, read_trials, state_of, write_parts
 
 R = TypeVar("R")
 Requeue = Callable[[optuna.Study, FrozenTrial], None]
@@ -38,11 +38,6 @@ Requeue = Callable[[optuna.Study, FrozenTrial], None]
 PATIENCE = 600.0  # seconds that a worker waits for its database
 LOOK = 10.0  # the same for who only looks, or begins
 RECYCLE = 900  # seconds after which a connection is made anew
-LOCKED = "database is locked"
-_PERMANENT = (
-    *(exc.ArgumentError, exc.NoSuchModuleError, exc.CompileError, exc.NoResultFound),
-    *(exc.DataError, exc.IntegrityError, exc.ProgrammingError, exc.NotSupportedError),
-)
 _PATIENT = (
     "create_new_study",
     "get_study_id_from_name",
@@ -53,19 +48,23 @@ _PATIENT = (
     "set_study_user_attr",
     "set_study_system_attr",
     "get_all_studies",
-    "_create_new_trial",
     "set_trial_state_values",
-    "set_trial_intermediate_value",
-    "set_trial_system_attr",
-    "get_trial",
     "get_trial_system_attrs",
     "_get_best_trial_id",
     "get_trial_id_from_study_id_trial_number",
 )
 
-
-class Unanswered(VentralError):
-    """The database did not answer for longer than anyone wants to wait."""
+_UNREAD, _READ = "unread", "read"
+_SIGNS = (
+    sqlalchemy.select(
+        models.TrialModel.trial_id,
+        models.TrialModel._datetime_start_utc,
+        models.TrialHeartbeatModel.heartbeat,
+        sqlalchemy.func.now(),
+    )
+    .outerjoin(models.TrialHeartbeatModel)
+    .where(models.TrialModel.study_id == sqlalchemy.bindparam("study"), models.TrialModel.state == TrialState.RUNNING)
+)
 
 
 @dataclass
@@ -73,8 +72,7 @@ class _Noted:
     """What is to be written of a trial."""
 
     trial_id: int | None = None
-    parameters: dict[str, tuple[float, str]] = field(default_factory=dict)
-    attributes: dict[str, str] = field(default_factory=dict)
+    rows: dict[Any, dict[str | int, dict[str, Any]]] = field(default_factory=dict)
 
 
 class Storage(RDBStorage):
@@ -126,6 +124,22 @@ class Storage(RDBStorage):
             self.engine.dispose()
 
     @contextmanager
+    def read_once(self) -> Iterator[None]:
+        """In the block all trials are read once, by who first asks for them; who asks later is given the same.
+
+        What this storage itself adds in the block is seen. `read_again` ends it before.
+        """
+        self._kept.trials = _UNREAD
+        try:
+            yield
+        finally:
+            self.read_again()
+
+    def read_again(self) -> None:
+        """From now on whoever asks for trials is given them as they are."""
+        self._kept.trials = None
+
+    @contextmanager
     def together(self) -> Iterator[None]:
         """Writes what is noted of one trial in the block at its end, in one transaction: so many round trips fewer."""
         self._kept.noted = noted = _Noted()
@@ -138,48 +152,64 @@ class Storage(RDBStorage):
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Notes something of a trial."""
-        with self._noting(trial_id) as noted:
-            noted.attributes[key] = json.dumps(value)
+        self._note(trial_id, models.TrialUserAttributeModel, key, value_json=json.dumps(value))
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Notes something of a trial that a sampler or a pruner wants to know."""
+        self._note(trial_id, models.TrialSystemAttributeModel, key, value_json=json.dumps(value))
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Notes an accuracy after an epoch."""
+        model = models.TrialIntermediateValueModel
+        value, kind = model.intermediate_value_to_stored_repr(intermediate_value)
+        self._note(trial_id, model, step, intermediate_value=value, intermediate_value_type=kind)
 
     def _set_trial_param(
         self, trial_id: int, name: str, value: float, distribution: BaseDistribution, previous: BaseDistribution | None
     ) -> None:
         if previous is not None:
             check_distribution_compatibility(previous, distribution)
-        with self._noting(trial_id) as noted:
-            noted.parameters[name] = (value, distribution_to_json(distribution))
+        stored = {"param_value": value, "distribution_json": distribution_to_json(distribution)}
+        self._note(trial_id, models.TrialParamModel, name, **stored)
 
-    @contextmanager
-    def _noting(self, trial_id: int) -> Iterator[_Noted]:
+    def _note(self, trial_id: int, model: Any, name: str | int, **stored: Any) -> None:
         noted: _Noted | None = getattr(self._kept, "noted", None)
         if noted is None:
-            with self.together(), self._noting(trial_id) as noted:
-                yield noted
+            with self.together():
+                self._note(trial_id, model, name, **stored)
             return
         assert noted.trial_id in (None, trial_id)
         noted.trial_id = trial_id
-        yield noted
+        noted.rows.setdefault(model, {})[name] = stored
 
     def _write(self, noted: _Noted) -> None:
         trial = noted.trial_id
         assert trial is not None
-        insert = sqlite.insert if self.engine.name == "sqlite" else postgresql.insert
-        with _create_scoped_session(self.scoped_session, True) as session:
-            self.check_trial_is_updatable(trial, models.TrialModel.find_or_raise_by_id(trial, session).state)
-            if noted.parameters:
-                rows = [
-                    {"trial_id": trial, "param_name": name, "param_value": value, "distribution_json": distribution}
-                    for name, (value, distribution) in noted.parameters.items()
-                ]
-                session.execute(insert(models.TrialParamModel).values(rows).on_conflict_do_nothing())
-            if noted.attributes:
-                model = models.TrialUserAttributeModel
-                rows = [{"trial_id": trial, "key": key, "value_json": v} for key, v in noted.attributes.items()]
-                new = insert(model).values(rows)
-                columns = [model.trial_id, model.key]
-                session.execute(
-                    new.on_conflict_do_update(index_elements=columns, set_={"value_json": new.excluded.value_json})
-                )
+        with self.engine.begin() as connection:
+            state = state_of(connection, trial)
+            if state is None:
+                raise KeyError(f"there is no trial {trial}")
+            self.check_trial_is_updatable(trial, state)
+            for model, rows in noted.rows.items():
+                write_parts(connection, model, trial, rows)
+
+    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        made = self.patiently(lambda: RDBStorage._create_new_trial(self, study_id, template_trial))
+        self._kept.made = made if template_trial is None else None
+        return made
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Reads one trial. What was just made here need not be read: Optuna asks for it at once."""
+        made: FrozenTrial | None = getattr(self._kept, "made", None)
+        self._kept.made = None
+        if made is not None and made._trial_id == trial_id:
+            return copy.deepcopy(made)
+
+        def read() -> FrozenTrial:
+            with self._reading() as connection:
+                return read_trial(connection, trial_id)
+
+        return self.patiently(read)
 
     def _get_trials(
         self,
@@ -188,21 +218,33 @@ class Storage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        """Reads trials, much faster than Optuna does: 10,000 in some seconds."""
+        """Reads trials that are not known yet, much faster than Optuna does: 10,000 in some seconds."""
+        kept = getattr(self._kept, "trials", None)
+        if kept is _READ:
+            return []
         wanted = None if states is None else [state for state in TrialState if state in states]
 
         def read() -> list[FrozenTrial]:
-            with self.engine.connect() as connection:
+            with self._reading() as connection:
                 return read_trials(connection, study_id, wanted, included_trial_ids, trial_id_greater_than)
 
-        return self.patiently(read)
+        found = self.patiently(read)
+        if kept is _UNREAD:
+            self._kept.trials = _READ
+        return found
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlalchemy.Connection]:
+        """A connection that begins no transaction, and so need not end one."""
+        with self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def record_heartbeat(self, trial_id: int) -> None:
         """Notes a sign of life; one that does not come through is no matter, the next one may."""
         try:
             super().record_heartbeat(trial_id)
         except (optuna.exceptions.StorageInternalError, exc.SQLAlchemyError) as error:
-            if not _passes(error):
+            if not passes(error):
                 raise
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
@@ -210,21 +252,19 @@ class Storage(RDBStorage):
         grace = timedelta(seconds=self.grace_period or 2 * (self.heartbeat_interval or 0))
 
         def stale() -> list[int]:
-            with orm.Session(self.engine) as session:
-                now = session.execute(sqlalchemy.func.now()).scalar_one().replace(tzinfo=None)
-                beat = models.TrialHeartbeatModel.heartbeat
-                rows = session.execute(
-                    sqlalchemy.select(models.TrialModel.trial_id, models.TrialModel._datetime_start_utc, beat)
-                    .outerjoin(models.TrialHeartbeatModel)
-                    .where(models.TrialModel.study_id == study_id, models.TrialModel.state == TrialState.RUNNING)
-                ).all()
+            with self._reading() as connection:
+                rows = connection.execute(_SIGNS, {"study": study_id}).all()
             local = datetime.now(UTC).replace(
                 tzinfo=None
             )  # Optuna notes beginnings by the worker's clock, signs of life by the database's
             return [
                 trial
-                for trial, start, last in rows
-                if (now - last > grace if last is not None else start is None or local - start > grace)
+                for trial, start, last, now in rows
+                if (
+                    now.replace(tzinfo=None) - last > grace
+                    if last is not None
+                    else start is None or local - start > grace
+                )
             ]
 
         return self.patiently(stale)
@@ -232,15 +272,12 @@ class Storage(RDBStorage):
     def is_running(self, trial_id: int) -> bool:
         """Whether a trial is running, as far as is known: yes while the database does not answer."""
         try:
-            with orm.Session(self.engine) as session:
-                state = session.execute(
-                    sqlalchemy.select(models.TrialModel.state).where(models.TrialModel.trial_id == trial_id)
-                ).scalar_one_or_none()
+            with self._reading() as connection:
+                return state_of(connection, trial_id) == TrialState.RUNNING
         except exc.SQLAlchemyError as error:
-            if not _passes(error):
+            if not passes(error):
                 raise
             return True
-        return bool(state == TrialState.RUNNING)
 
     def patiently(self, what: Callable[[], R]) -> R:
         """Does something with the database, again and again while it does not answer.
@@ -254,7 +291,7 @@ class Storage(RDBStorage):
                 return what()
             except (optuna.exceptions.StorageInternalError, exc.SQLAlchemyError) as error:
                 waited = time.monotonic() - began
-                if not _passes(error):
+                if not passes(error):
                     raise
                 if waited + pause > self.patience or self.give_up():
                     raise unanswered(self.url, error) from None
@@ -291,15 +328,6 @@ def quiet() -> None:
     logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)
 
 
-def database(storage: str) -> str:
-    """The database's address for what a user gives: an address, or the path of an SQLite file."""
-    if "://" not in storage:
-        return f"sqlite:///{Path(storage).absolute()}"
-    if storage.startswith(("postgresql://", "postgres://")):
-        return "postgresql+psycopg://" + storage.partition("://")[2]
-    return storage
-
-
 def connect(storage: str, must_exist: bool = True, **options: Any) -> Storage:
     """Opens a database.
 
@@ -334,41 +362,8 @@ def connect(storage: str, must_exist: bool = True, **options: Any) -> Storage:
             ) from None
         except (exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             patience = float(options.get("patience", LOOK))
-            if not _passes(error) or time.monotonic() - began > patience:
+            if not passes(error) or time.monotonic() - began > patience:
                 raise unanswered(url, error) from None
             time.sleep(0.5)
         except (RuntimeError, AssertionError) as error:
             raise VentralError(f"'{hidden(url)}' is no database of studies: {reason(error)}") from None
-
-
-def unanswered(url: str, error: BaseException) -> Unanswered:
-    """What to say of a database that does not answer."""
-    said = told(error)
-    if LOCKED in said:
-        return Unanswered(f"'{hidden(url)}' is locked by another process; end that, or keep the study in PostgreSQL")
-    return Unanswered(f"the database '{hidden(url)}' does not answer: {said}")
-
-
-def told(error: BaseException) -> str:
-    """What the database, or whoever speaks to it, says went wrong."""
-    while error.__cause__ is not None and not isinstance(error, exc.DBAPIError):
-        error = error.__cause__
-    return reason(error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error)
-
-
-def hidden(url: str) -> str:
-    """An address without its password."""
-    try:
-        made = sqlalchemy.make_url(url)
-    except exc.ArgumentError:
-        return url
-    return str(made.database) if made.drivername.startswith("sqlite") else made.render_as_string(hide_password=True)
-
-
-def _passes(error: BaseException) -> bool:
-    """Whether a failure may pass by itself: the database was away, busy, or a connection broke, in whatever it did."""
-    cause = error if isinstance(error, exc.SQLAlchemyError) else error.__cause__
-    if not isinstance(cause, exc.SQLAlchemyError):
-        return False
-    broken_file = type(cause) is exc.DatabaseError and type(cause.orig).__module__ == "sqlite3"
-    return not broken_file and not isinstance(cause, _PERMANENT)

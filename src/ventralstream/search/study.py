@@ -13,12 +13,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ventralstream.errors import VentralError, unknown
 from ventralstream.jsonable import from_json
+from ventralstream.search.database import hidden
 from ventralstream.search.options import Search
 from ventralstream.search.requeue import requeue
 from ventralstream.search.sampling import Sampler, distributions, grid
 from ventralstream.search.space import Space
 from ventralstream.search.spaces import space_from_json
-from ventralstream.search.storage import LOOK, Storage, connect, hidden
+from ventralstream.search.storage import LOOK, Storage, connect
 from ventralstream.training.provenance import provenance
 from ventralstream.training.recipe import Recipe
 

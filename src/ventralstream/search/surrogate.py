@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ventralstream.errors import VentralError
 from ventralstream.jsonable import tagged
 from ventralstream.search.objective import Hooks, Objective, Outcome
+from ventralstream.search.outcomes import TRAINED
 from ventralstream.search.space import Candidate, split_training
 from ventralstream.search.trained import table
 
@@ -112,7 +113,7 @@ def _untrained() -> tuple[Any, Any]:
 def _examples(path: str, space: str) -> tuple[list[Features], NDArray[np.float64]]:
     """Of each network that was trained to the end its features, and its accuracy after each epoch."""
     rows = table(path or None)
-    rows = rows[rows["state"] == "complete"]
+    rows = rows[rows["outcome"] == TRAINED]
     rows = rows[rows["space"] == space] if space else rows
     rows = rows[rows["epochs"] == rows["epochs"].max()]
     if len(rows) < LEAST:

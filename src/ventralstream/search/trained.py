@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ventralstream.errors import VentralError, reason
 from ventralstream.files import replacing, why_no_file
+from ventralstream.search.outcomes import DIED, OUTCOME, SETTLED
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -24,15 +25,22 @@ COLUMNS = {
     "trial": "the trial's number in it",
     "space": "the name of the space that was searched",
     "sampler": "what proposed it: tpe, random or grid",
-    "state": "complete, or pruned: ended before its last epoch, because others were better",
+    "seed": "the study's seed",
+    "wanted": "how many trials the study shall have",
+    "outcome": "trained; known: handed the value of an earlier trial of the same network; pruned: ended before its last"
+    " epoch, because others were better; diverged, memory (it ran out of it), time (it took too long), raised (another"
+    " error) or died (too many workers died in it)",
+    "point": "the known point that it was enqueued as, e.g. rgc; empty if it was sampled",
+    "same_as": "the earlier trial of the same network, if it was handed its value",
     "spec_hash": "the same for the same network, whatever it is called",
     "parameters": "trainable parameters",
     "flops": "operations of a forward pass for an image",
-    "accuracy": "the best validation accuracy of its epochs, 0 to 1; of a pruned trial that of its last one",
+    "accuracy": "the best validation accuracy of its epochs, 0 to 1; of a trial that was ended before that of its last"
+    " one, if it had any",
     "epochs": "epochs that it was trained",
     "accuracy_by_epoch": "validation accuracy after each epoch, as a JSON list",
     "accuracy_by_step": "that of the logits of each step after the last epoch, from the first that the image drives,"
-    " as a JSON list; empty if it was pruned",
+    " as a JSON list; empty if it was ended before",
     "v4_score": "how well it explains V4, where that was computed",
     "seconds": "how long the trial took",
     "params": "what was sampled, as a JSON object",
@@ -41,6 +49,7 @@ COLUMNS = {
     "commit": "the commit of ventralstream",
 }
 FILE = "table.csv.gz"
+_WHOLE = ("trial", "seed", "wanted", "same_as", "parameters", "flops", "epochs")
 
 
 def table(path: str | Path | None = None) -> DataFrame:
@@ -64,8 +73,8 @@ def table(path: str | Path | None = None) -> DataFrame:
 def add_study(study: Study, path: str | Path) -> int:
     """Puts a study's finished trials into a table; those that it has of a study of that name are replaced.
 
-    Trials that were handed a known network's value, that failed or that a budget refused are left out. The file is
-    whole or as it was.
+    Those that a budget refused, or that were cut short and went on as another trial, are left out. The file is whole or
+    as it was.
 
     Args:
         study: The study.
@@ -82,8 +91,8 @@ def add_study(study: Study, path: str | Path) -> int:
     path = Path(path)
     if not path.name.endswith((".csv", ".csv.gz")):
         raise VentralError(f"the table '{path}' must end in .csv or .csv.gz")
-    rows = [_row(study, trial) for trial in study.trials if _wanted(trial)]
-    new = pandas.DataFrame(rows, columns=list(COLUMNS))
+    rows = [_row(study, trial, said) for trial in study.trials if (said := _settled(study, trial))]
+    new = pandas.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(_WHOLE, "Int64"))
     if path.exists():
         there = _read(path)
         new = pandas.concat([part for part in (there[there["study"] != study.name], new) if len(part)] or [new])
@@ -96,16 +105,17 @@ def add_study(study: Study, path: str | Path) -> int:
     return len(rows)
 
 
-def _wanted(trial: FrozenTrial) -> bool:
-    from optuna.trial import TrialState
+def _settled(study: Study, trial: FrozenTrial) -> str:
+    """What came of a trial that counts as one of the study; "" if it does not."""
+    from ventralstream.search.requeue import given_up  # Optuna, which the table of the package does without
 
-    if "same_as" in trial.user_attrs or trial.value is None or "spec" not in trial.user_attrs:
-        return False
-    pruned = trial.state == TrialState.PRUNED and trial.user_attrs.get("outcome") == "pruned"
-    return trial.state == TrialState.COMPLETE or pruned
+    if given_up(trial, study.search.deaths):
+        return DIED
+    said = str(trial.user_attrs.get(OUTCOME))
+    return said if trial.state.is_finished() and said in SETTLED else ""
 
 
-def _row(study: Study, trial: FrozenTrial) -> dict[str, Any]:
+def _row(study: Study, trial: FrozenTrial, outcome: str) -> dict[str, Any]:
     note = trial.user_attrs
     by_epoch = [value for _, value in sorted(trial.intermediate_values.items())]
     return {
@@ -113,14 +123,17 @@ def _row(study: Study, trial: FrozenTrial) -> dict[str, Any]:
         "trial": trial.number,
         "space": study.space.name,
         "sampler": study.search.sampler,
-        "state": trial.state.name.lower(),
-        **{key: note.get(key) for key in ("spec_hash", "parameters", "flops", "v4_score", "seconds")},
+        "seed": study.search.seed,
+        "wanted": study.search.trials,
+        "outcome": outcome,
+        "point": note.get("known"),
+        **{key: note.get(key) for key in ("same_as", "spec_hash", "parameters", "flops", "v4_score", "seconds")},
         "accuracy": trial.value,
         "epochs": len(by_epoch),
         "accuracy_by_epoch": _json(by_epoch),
         "accuracy_by_step": _json(note.get("accuracy_by_step", [])),
         "params": _json(trial.params),
-        "spec": _json(json.loads(note["spec"])),
+        "spec": _json(json.loads(note["spec"])) if "spec" in note else None,
         "recipe": _json(study.recipe.to_json()),
         "commit": study.attributes.get("commit"),
     }
@@ -136,7 +149,9 @@ def _read(path: Path) -> DataFrame:
     if why := why_no_file(path):
         raise VentralError(f"there is no table of trials at '{path}': {why}")
     try:
-        found = pandas.read_csv(path, dtype={"spec_hash": str, "study": str, "commit": str})
+        text = ("study", "space", "sampler", "outcome", "point", "spec_hash", "spec", "commit")
+        kinds: Any = {**dict.fromkeys(text, str), **dict.fromkeys(_WHOLE, "Int64")}
+        found = pandas.read_csv(path, dtype=kinds)
     except (ValueError, OSError, EOFError) as error:
         raise VentralError(f"'{path}' is no table of trials: {reason(error)}") from None
     if missing := [name for name in COLUMNS if name not in found.columns]:

@@ -11,9 +11,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ventralstream.errors import Interrupted, VentralError
 from ventralstream.interrupt import Interruption
-from ventralstream.search.attempt import KNOWN, PRUNED, REFUSED, TRAINED, TWIN, Attempt, TrialFailed
-from ventralstream.search.requeue import OUTCOME, cut_short, forgotten, given_up, requeue
-from ventralstream.search.storage import Unanswered
+from ventralstream.search.attempt import Attempt, TrialFailed
+from ventralstream.search.database import Unanswered
+from ventralstream.search.outcomes import KNOWN, OUTCOME, PRUNED, REFUSED, TRAINED, TWIN
+from ventralstream.search.requeue import cut_short, forgotten, given_up, requeue
 from ventralstream.search.study import Study
 from ventralstream.training.recipe import Place
 
@@ -80,30 +81,36 @@ def work(
         attempt = Attempt(study, place or Place(), stop)
         study.storage.give_up = lambda: stop.wanted
         while not stop.wanted:
-            _take_care(study)
-            counts = count(study.trials, search.deaths)
-            if counts.settled >= search.trials and not counts.running and not counts.waiting:
-                return done
-            if trials is not None and done >= trials:
-                return done
-            if counts.refused >= MOST_REFUSED:
-                raise VentralError(
-                    f"the budget has refused {counts.refused} networks in a row; begin a study with a larger one"
-                )
-            if not counts.waiting and counts.settled + counts.running >= search.trials:
-                time.sleep(LOOK_EVERY)  # others do the last ones, and may yet die in them
-                continue
-            try:
-                _one(study, attempt)
-            except Interrupted:
-                break
+            with study.storage.read_once():  # what follows is decided, and drawn, by one reading of all trials
+                there = study.trials
+                if lost := forgotten(there, search.grace, search.deaths):
+                    for trial in lost:
+                        requeue(study.optuna, trial, search.deaths)
+                    continue
+                counts = count(there, search.deaths)
+                if counts.settled >= search.trials and not counts.running and not counts.waiting:
+                    return done
+                if trials is not None and done >= trials:
+                    return done
+                if counts.refused >= MOST_REFUSED:
+                    raise VentralError(
+                        f"the budget has refused {counts.refused} networks in a row; begin a study with a larger one"
+                    )
+                if not counts.waiting and counts.settled + counts.running >= search.trials:
+                    time.sleep(LOOK_EVERY)  # others do the last ones, and may yet die in them
+                    optuna.storages.fail_stale_trials(study.optuna)
+                    continue
+                try:
+                    _one(study, attempt)
+                except Interrupted:
+                    break
             done += attempt.outcome not in ("", REFUSED, TWIN)
-            tell(_line(study, attempt))
+            tell(f"trial {attempt.number}: {attempt.said}")
         raise stop.interrupted() if stop.wanted else Interrupted()
 
 
 def _one(study: Study, attempt: Attempt) -> None:
-    """One trial. What another worker has made of it meanwhile stays."""
+    """One trial, after those of workers that died are enqueued again. What another has made of it meanwhile stays."""
     attempt.trial_id = None
     try:
         study.optuna.optimize(attempt, n_trials=1, catch=(TrialFailed,))
@@ -120,7 +127,7 @@ def _one(study: Study, attempt: Attempt) -> None:
             raise
         if not attempt.lost and trial.state != TrialState.FAIL:
             return  # it was told, though the database broke off before it said so
-        attempt.outcome, attempt.note = "", "this worker was taken for dead, and another carries it on"
+        attempt.outcome, attempt.said = "", "given away: this worker was taken for dead, and another carries it on"
         return
     if attempt.folder is not None and attempt.outcome in (TRAINED, KNOWN, PRUNED):
         study.search.objective.clean(attempt.folder)
@@ -131,18 +138,3 @@ def _enqueue_again(study: Study, attempt: Attempt) -> None:
         trial = study.storage.get_trial(attempt.trial_id)
         if trial.state == TrialState.FAIL and not attempt.lost:
             requeue(study.optuna, trial, study.search.deaths)
-
-
-def _take_care(study: Study) -> None:
-    """Gives the trials of workers that died, however that was, to those that live."""
-    optuna.storages.fail_stale_trials(study.optuna)
-    for trial in forgotten(study.trials, study.search.grace, study.search.deaths):
-        requeue(study.optuna, trial, study.search.deaths)
-
-
-def _line(study: Study, attempt: Attempt) -> str:
-    if attempt.outcome in (TRAINED, KNOWN) and attempt.trial_id is not None:
-        trial = study.storage.get_trial(attempt.trial_id)
-        same = f", as trial {trial.user_attrs['same_as']}" if attempt.outcome == KNOWN else ""
-        return f"trial {attempt.number}: {trial.value:.1%}{same} ({trial.user_attrs['seconds']:.0f} s)"
-    return f"trial {attempt.number}: {attempt.outcome or 'given away'}{': ' if attempt.note else ''}{attempt.note}"
