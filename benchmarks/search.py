@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results: dict[str, Any] = {}
+    with_what = machine(threads=1)
     if options.out is not None and options.out.exists():
         results = json.loads(options.out.read_text())["results"]
     with tempfile.TemporaryDirectory() as temporary:
@@ -133,10 +134,11 @@ def main() -> None:
         if options.part != "large":
             runs = {n: workers(storage, folder, n, options.each, options.seconds) for n in (1, 2, 8)}
             ratio = runs[2]["trials_a_minute"] / runs[1]["trials_a_minute"]
-            results[f"workers, {kind}"] = {**{str(n): run for n, run in runs.items()}, "two_against_one": ratio}
+            told = {"machine": with_what, "seconds_a_trial": options.seconds, "two_against_one": ratio}
+            results[f"workers, {kind}"] = {**{str(n): run for n, run in runs.items()}, **told}
         if options.part != "workers":
-            results[f"large, {kind}"] = large(storage, folder, options.trials, options.study)
-    text = json.dumps({"seconds_a_trial": options.seconds, "machine": machine(threads=1), "results": results}, indent=1)
+            results[f"large, {kind}"] = {"machine": with_what, **large(storage, folder, options.trials, options.study)}
+    text = json.dumps({"results": results}, indent=1)
     print(text)
     if options.out is not None:
         options.out.write_text(text + "\n")
