@@ -12,7 +12,7 @@ turn. A step is the forward pass, the loss, the backward pass and SGD's.
   most. On a processor by the time that the process itself used, as other work may share the machine.
 * peers: a step's time and peak memory beside PyTorchTNN's and the official CORnet's, 224 px.
 * loader: the images that it delivers a second, augmented, beside what the steps of `rate` need.
-* memory: a process's peak by the number of steps of rgc_shallow_cifar, trained with the recipe's fields as they are,
+* memory: a process's peak (the median of the rounds) by the number of steps of rgc_shallow_cifar, trained with the recipe's fields as they are,
   with `remat`, and with `tbptt`.
 
 On a GPU: `--device cuda --batches 64 256 --compile`.
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -266,7 +267,10 @@ WAYS: dict[str, dict[str, Any]] = {"full": {}, "remat": {"remat": True}, "tbptt"
 def memory(args: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"model": MEMORY_MODEL, "batch": MEMORY_BATCH, "chunk": CHUNK}
     for variant in WAYS:
-        peaks = [float(itself(args, "--run-of", variant, str(steps))) for steps in MEMORY_STEPS]
+        peaks = [
+            statistics.median(float(itself(args, "--run-of", variant, str(steps))) for _ in range(args.rounds))
+            for steps in MEMORY_STEPS
+        ]
         growth = (peaks[-1] - peaks[0]) / (MEMORY_STEPS[-1] - MEMORY_STEPS[0])
         found[variant] = {"peak_mib": dict(zip(map(str, MEMORY_STEPS), peaks, strict=True)), "mib_a_step": growth}
         print(f"{variant:6} peak MiB {found[variant]['peak_mib']}: {growth:.2f} a step", flush=True)
