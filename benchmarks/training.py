@@ -12,8 +12,8 @@ turn. A step is the forward pass, the loss, the backward pass and SGD's.
   most. On a processor by the time that the process itself used, as other work may share the machine.
 * peers: a step's time and peak memory beside PyTorchTNN's and the official CORnet's, 224 px.
 * loader: the images that it delivers a second, augmented, beside what the steps of `rate` need.
-* memory: a process's peak (the median of the rounds) by the number of steps of rgc_shallow_cifar, trained with the recipe's fields as they are,
-  with `remat`, and with `tbptt`.
+* memory: a process's peak (the median of the rounds) by the number of steps of rgc_shallow_cifar, trained with the
+  recipe's fields as they are, with `remat`, and with `tbptt`.
 
 On a GPU: `--device cuda --batches 64 256 --compile`.
 """
