@@ -174,6 +174,19 @@ def test_it_fits_every_screen(opened, pages, screenshots, width):
     assert pictures[0] != pictures[1]  # maps are drawn anew in the colours of the scheme
 
 
+def test_on_a_phone_the_unrolled_network_follows_the_cursor(opened, pages):
+    shown = opened(pages["one"] + "#ms=0", 390, 844)
+    for key in ("End", "Home"):
+        shown.keyboard.press(key)
+        shown.wait_for_timeout(80)
+        column, view, name = shown.evaluate(
+            """() => ["#film .column", "#film", "#film .name"].map((s) => document.querySelector(s))
+              .map((e) => (e.id === "film" ? e.parentElement : e).getBoundingClientRect())
+              .map((box) => [box.left, box.right])"""
+        )
+        assert column[0] >= name[1] - 1 and column[1] <= view[1] + 1
+
+
 def test_it_is_quick(opened, pages, record_property):
     """First paint below a second; how many pictures a second it plays is said, not asserted tightly."""
     shown = opened(pages["two"] + "#ms=0", motion="no-preference")

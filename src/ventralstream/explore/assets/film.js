@@ -109,6 +109,9 @@ export class Film {
     const canvas = this.box.querySelector("canvas");
     if (!canvas) return;
     Object.assign(this.column.style, { left: `${canvas.offsetLeft + step * this.pitch}px`, width: `${this.pitch}px`, top: "-2px", height: `${this.box.clientHeight + 2}px` });
+    const view = this.box.parentElement; // where not all steps have room, those around the cursor are in sight
+    const at = step * this.pitch - view.scrollLeft;
+    if (at < 0 || canvas.offsetLeft + at + this.pitch > view.clientWidth) view.scrollLeft = step * this.pitch - (view.clientWidth - canvas.offsetLeft) / 2;
   }
 }
 
