@@ -103,9 +103,10 @@ def unknown(what: str, name: object, valid: Iterable[object], where: str = "") -
     """
     names = [str(v) for v in valid]
     name = shortened(name)  # also because the search for the nearest takes time for a long one
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    plain = {n.lower(): n for n in reversed(names)}  # another case is the least of differences
+    near = difflib.get_close_matches(name.lower(), plain, n=1, cutoff=0.4)
     if near:
-        hint = f"did you mean '{near[0]}'?"
+        hint = f"did you mean '{plain[near[0]]}'?"
     elif names:
         shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
         hint = f"expected one of: {shown}."

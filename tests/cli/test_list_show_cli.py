@@ -59,6 +59,10 @@ def test_list(capsys, monkeypatch) -> None:
     [
         (["show", "rgc_shalow"], "did you mean 'rgc_shallow'"),
         (["show", "rgc_shallow", "--steps", "0"], "steps is 0"),
+        (["show", "RGC_Shallow"], "did you mean 'rgc_shallow'"),
+        (["list", "--recipes", "--published"], "--recipes lists something else than --published"),
+        (["list", "--weights", "--recipes"], "--recipes lists something else than --weights"),
+        (["list", "--weights", "--family", "cornet"], "--weights lists something else than --family"),
         (["list", "rgc_shalow"], "did you mean 'rgc_shallow'"),
         (["train", "--config", "nowhere.yaml"], "the config file 'nowhere.yaml' is not there"),
     ],

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ventralstream.errors import VentralError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -25,6 +27,11 @@ def list_(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """List the registered models, the recipes, or the weights that there are."""
+    chosen = {"--recipes": recipes, "--weights": weights, "--published": published, "--family": family is not None}
+    alone = [name for name in ("--recipes", "--weights") if chosen[name]]
+    if alone and sum(chosen.values()) > 1:
+        others = " and ".join(name for name, given in chosen.items() if given and name != alone[0])
+        raise VentralError(f"{alone[0]} lists something else than {others}; give one of them")
     if recipes:
         _list_recipes(pattern, as_json)
         return
