@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import sqlalchemy
 from small_space import small
 from small_study import PLACE, RECIPE
 
@@ -183,6 +184,36 @@ def test_successive_halving_prunes_by_the_accuracy_after_each_epoch(made: Made) 
     assert "pruned" in told and "trained" in told
     for trial in study.trials:
         assert set(trial.intermediate_values) == ({1} if trial.user_attrs["outcome"] == "pruned" else {1, 2})
+
+
+# --- what a trial costs
+
+
+def test_what_a_trial_asks_of_the_database_does_not_grow(made: Made) -> None:
+    study = made(sampler="tpe", trials=30)
+    asked: list[str] = []
+    sqlalchemy.event.listen(study.storage.engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    counts = []
+    for _ in range(3):
+        work(study, trials=5)
+        asked.clear()
+        work(study, trials=5)
+        counts.append(len(asked) / 5)
+    assert max(counts) <= 40 and counts[2] <= counts[0] + 1
+
+
+def test_trials_are_read_once_where_that_is_asked_for(made: Made) -> None:
+    one = made()
+    other = open_study(one.name, one.storage.url.removeprefix("sqlite:///"))
+    with one.storage.read_once():
+        before = len(one.trials)
+        other.optuna.enqueue_trial({"width": 4})
+        assert len(one.trials) == before
+        one.optuna.enqueue_trial({"width": 8})
+        assert len(one.trials) == before + 1  # one's own is seen
+        one.storage.read_again()
+        assert len(one.trials) == before + 2
+    assert [t.number for t in one.trials] == list(range(before + 2))
 
 
 # --- workers that end

@@ -116,8 +116,23 @@ def test_bad_files_are_a_sentence(study, tmp_path, name, text, said):
         table(tmp_path / "other.csv")
 
 
-def test_the_package_has_a_table():
-    assert list(table().columns) == list(COLUMNS)
+def test_the_package_has_a_table_of_networks_that_can_be_made():
+    rows = table()
+    assert list(rows.columns) == list(COLUMNS)
+    assert len(rows) and not rows.duplicated(["study", "trial"]).any() and rows["accuracy"].dropna().between(0, 1).all()
+    for _, row in rows.iloc[:: max(1, len(rows) // 10)].iterrows():
+        candidate = load_space(row["space"]).candidate(json.loads(row["params"]))
+        assert candidate.spec_hash == row["spec_hash"] and candidate.spec == spec_from_json(row["spec"])
+
+
+def test_the_package_s_own_table_foretells_when_it_has_enough():
+    space = load_space("cifar-small")
+    own, candidate = surrogate.Surrogate(), space.candidate(dict(space.known["rgc"]))
+    if (table()["outcome"] == "trained").sum() < surrogate.LEAST:
+        with pytest.raises(VentralError, match="expected at least 20 to foretell others"):
+            own.foretell(candidate)
+    else:
+        assert all(0 < accuracy < 1 for accuracy in own.foretell(candidate))
 
 
 def test_accuracies_are_foretold(file):
