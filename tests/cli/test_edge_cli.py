@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 from ventralstream.cli import main
 from ventralstream.errors import Interrupted
@@ -156,6 +157,14 @@ def test_what_a_command_may_end_with(failing, error, code, message):
     found, printed, said = failing(error)
     assert found == code and printed == "" and message in said.lower()
     assert said.count("\n") == 1 and "\x1b" not in said and "Traceback" not in said
+
+
+def test_a_signal_while_options_are_read_keeps_its_code(ventral, monkeypatch):
+    def read(*args, **options):
+        raise Interrupted.by(signal.SIGTERM, "interrupted")
+
+    monkeypatch.setattr(typer.core.TyperGroup, "make_context", read)
+    assert ventral("--version") == (143, "", "interrupted\n")
 
 
 def test_faults_can_be_traced(failing, monkeypatch):

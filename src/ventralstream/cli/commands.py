@@ -30,6 +30,13 @@ _UsageError: type[Any] = next(c for c in typer.BadParameter.__mro__ if c.__name_
 class _Commands(TyperGroup):
     """Commands whose interruption keeps its sentence and its exit code, which Typer would drop."""
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Reads the options."""
+        try:
+            return super().make_context(*args, **options)
+        except KeyboardInterrupt as error:
+            raise _Stopped(error) from None
+
     def invoke(self, ctx: Any) -> Any:
         """Runs a command."""
         try:
