@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -157,15 +160,16 @@ def test_a_trial_leaves_no_trace() -> None:
 
         def forward(self, x):
             self.calls += 1
-            return super().forward(x)
+            return super().forward(x) * (random.random() + np.random.random())  # noqa: NPY002
 
     own = Counts()
     own.register_forward_hook(lambda *args: seen.append(args))
     net.areas["a"].drive_layers.layers[0] = nn.Sequential(net.areas["a"].drive_layers.layers[0], own)
     net.eval()
-    state = torch.get_rng_state()
+    state, python, numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
     assert not net.traits()["drive", "a"].pure
     assert not seen and own.calls == 0 and torch.equal(torch.get_rng_state(), state)
+    assert random.getstate() == python and (np.random.get_state()[1] == numpy).all()  # noqa: NPY002
 
 
 def test_what_is_set_later_is_tried_again() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ventralstream.cells.base import Cell, Drive, State, channels_last
+from ventralstream.errors import VentralError
 from ventralstream.layers.sequence import Sequence
 from ventralstream.layers.specs import Shape
 from ventralstream.purity import verdict_of_cell
@@ -75,7 +77,7 @@ class AreaModule(nn.Module):
             x, extra = x.clone(), {name: value.clone() for name, value in extra.items() if value is not None}
         if self.cell.feedback_entry == "drive" and feedback:
             extra["feedback"] = feedback[0]
-        return self.cell.drive(x, **extra), kept
+        return _tuple(self.cell, "drive", self.cell.drive(x, **extra)), kept
 
     def feedback(self, step: int, run: Run, *returned: Tensor | None) -> Tensor:
         """Resizes and concatenates the feedback, and applies the cell's path for it."""
@@ -90,8 +92,10 @@ class AreaModule(nn.Module):
         """One step of the cell: (output, state)."""
         assert self.cell is not None
         if self.cell.feedback_entry == "update":
-            return self.cell.update(drive, state, step, feedback=feedback)  # type: ignore[call-arg]
-        return self.cell.update(drive, state, step)
+            output, new = self.cell.update(drive, state, step, feedback=feedback)  # type: ignore[call-arg]
+        else:
+            output, new = self.cell.update(drive, state, step)
+        return output, _tuple(self.cell, "new state", new)
 
     def emit(self, step: int, drive: Drive, feedback: Tensor | None, state: State) -> tuple[Tensor, None]:
         """The output of a step whose state nobody reads."""
@@ -116,6 +120,15 @@ class AreaModule(nn.Module):
         for x in there[1:]:
             total = total + x if self.spec.combine == "add" else total * x
         return total
+
+
+def _tuple(cell: Cell, what: str, value: Any) -> tuple[Tensor, ...]:
+    """What a cell gave, if it is a tuple: of a tensor, `drive[0]` would be the first image."""
+    if not isinstance(value, tuple):
+        raise VentralError(
+            f"the {what} of the cell {type(cell).__name__} is a {type(value).__name__}; expected a tuple of tensors"
+        )
+    return value
 
 
 class Transition(nn.Module):

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import copy
 import functools
+import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -149,6 +151,7 @@ def why_not_pure(call: Callable[..., Any], args: Sequence[Any]) -> str | None:
         What it does that a pure stage does not; None if it looks pure.
     """
     state, draws = torch.get_rng_state(), _Draws()  # type: ignore[no-untyped-call]
+    others = random.getstate(), np.random.get_state()  # noqa: NPY002 - a module may draw from these
     try:
         with draws:
             why = _misbehaves(call, args)
@@ -158,6 +161,8 @@ def why_not_pure(call: Callable[..., Any], args: Sequence[Any]) -> str | None:
     finally:
         if draws.seen:
             torch.set_rng_state(state)
+        random.setstate(others[0])
+        np.random.set_state(others[1])  # noqa: NPY002
 
 
 def _misbehaves(call: Callable[..., Any], args: Sequence[Any]) -> str | None:

@@ -157,6 +157,22 @@ class OneSize(Simple):
         return (self.feed(x) * self.map,)
 
 
+class DriveOfOneTensor(Simple):
+    def drive(self, x):
+        return self.feed(x)
+
+
+class StateInAList(Simple):
+    def update(self, drive, state, step):
+        h = torch.tanh(drive[0] + state[0])
+        return h, [h]
+
+
+class NoState(Simple):
+    def update(self, drive, state, step):
+        return torch.tanh(drive[0]), None
+
+
 class Misspelt(Simple):
     pure = ("drive", "updated")
 
@@ -182,6 +198,9 @@ class Explodes(Simple):
         (Forgetful, "differs from the naive one"),
         (OtherState, r"update gives a state of \[\(2, 1, 8, 8\)\]; expected \[\(2, 8, 8, 8\)\]"),
         (OtherOutput, r"update gives an output of \(1, 8, 8\), but output_shape of its options says \(8, 8, 8\)"),
+        (DriveOfOneTensor, "the drive of the cell DriveOfOneTensor is a Tensor; expected a tuple of tensors"),
+        (StateInAList, "the new state of the cell StateInAList is a list; expected a tuple of tensors"),
+        (NoState, "the new state of the cell NoState is a NoneType; expected a tuple of tensors"),
         (OneSize, r"an unroll on images of \(12, 16\) raises RuntimeError"),
         (Misspelt, "unknown stage 'updated' in 'pure' of the cell Misspelt; did you mean 'update'?"),
         (Explodes, "not finite"),

@@ -189,6 +189,13 @@ def test_streams_that_do_not_take_what_is_written(shell, codes, said):
     assert done.returncode in codes and done.stderr.lower().startswith(said) and done.stderr.count("\n") == bool(said)
 
 
+@pytest.mark.parametrize("environment", [{"COLUMNS": "0"}, {"PYTHONOPTIMIZE": "2"}], ids=str)
+def test_environments_that_show_nothing_or_strip_docstrings(environment):
+    line = [sys.executable, "-m", "ventralstream", "show", "ff_shallow_cifar"]
+    done = subprocess.run(line, capture_output=True, text=True, env=os.environ | environment)
+    assert (done.returncode, done.stderr) == (0, "") and "conv1" in done.stdout
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX environment")
 def test_no_home_and_no_place_to_write(tmp_path):
     """Nothing but PATH, in a folder that is gone: PyTorch itself needs one."""

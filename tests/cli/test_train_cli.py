@@ -11,6 +11,7 @@ import ventralstream as vs
 from ventralstream.training import SGD, load_recipe
 from ventralstream.training.folder import open_run
 from ventralstream.training.metrics import read_rows
+from ventralstream.training.schedule import Schedule
 
 COMMAND = [sys.executable, "-c", "from ventralstream.cli import main; main()"]
 SMALL = ["--data", "scenes", "--size", "16", "--subset", "32", "--val-subset", "16"]
@@ -68,9 +69,9 @@ def test_a_recipe_by_name_and_a_run_as_a_recipe_with_single_fields_changed(tmp_p
     first, named = open_run(tmp_path / "a").recipe, load_recipe("cifar10-liao-poggio")
     assert first.augment == named.augment.replace(crop=1) and first.schedule == named.schedule
     assert first.optimizer == vs.AdamW() and first.loss == vs.WeightedLoss(step_weights=(1.0, 2.0))
-    code, _, said = ventral(*model[:2], "--recipe", tmp_path / "a", "--seed", 1, "--out", tmp_path / "b")
+    code, _, said = ventral(*model[:2], "--recipe", tmp_path / "a", "--schedule", "cosine", "--out", tmp_path / "b")
     assert code == 0, said
-    assert open_run(tmp_path / "b").recipe == first.replace(seed=1)
+    assert open_run(tmp_path / "b").recipe == first.replace(schedule=Schedule("cosine"))
     code, _, said = ventral(*model, "--recipe", "cifar11", "--out", tmp_path / "c")
     assert code == 2 and "unknown recipe 'cifar11'; did you mean 'cifar10'" in said and said.count("\n") == 1
 
@@ -127,6 +128,8 @@ def test_the_folder_of_data_is_the_environments(tmp_path, monkeypatch, ventral):
             "an option of 'muon' and 'sgd', not of 'adamw'",
         ),
         ("rgc_shallow_cifar --schedule cosin", "did you mean 'cosine'"),
+        ("rgc_shallow_cifar --drop-at 3,5", "the schedule 'onecycle' has no drops, but drop_at is given"),
+        ("rgc_shallow_cifar --schedule cosine --drop 0.5", "has no drops, but drop is given"),
         ("rgc_shallow_cifar --readout lst", "unknown readout 'lst'; did you mean 'last'"),
         ("rgc_shallow_cifar --precision 64", "precision"),
         ("--epochs 3", "training needs a MODEL"),

@@ -229,6 +229,14 @@ def test_a_checkpoint_of_another_name_is_not_believed(cut, runs):
     assert_whole(cut, runs)
 
 
+def test_a_checkpoint_of_another_run_is_not_carried_on(cut, runs):
+    content = read_checkpoint(cut / NEWEST)
+    content["recipe"]["seed"] = 5
+    write_checkpoint(cut / NEWEST, content)
+    assert "is of another run than 'epoch_000_batch_000000' beside it; carrying on from 'epoch_001" in go_on(cut)
+    assert_whole(cut, runs)
+
+
 @pytest.mark.parametrize("name", ["checkpoints", "tensorboard", NEWEST])
 def test_a_file_in_a_folders_place(cut, runs, name):
     shutil.rmtree(cut / name)

@@ -371,6 +371,9 @@ def test_misfits_are_refused(tmp_path, spec, recipe, whole):
     seven = vs.model_spec("ff_shallow_cifar", num_classes=7).area("decoder")
     with pytest.raises(VentralError, match="'small' tells 7 classes apart, 'scenes' has 10"):
         train(spec.replace(areas=(*spec.areas[:2], seven)), recipe, out)
+    colour = build(spec.replace(input_shape=(3, 16, 16), mean=(0.5,) * 3, std=(0.5,) * 3))
+    with pytest.raises(VentralError, match="takes images of 3 channels; those of 'scenes' have 1"):
+        train(colour, recipe, out)
     with pytest.raises(VentralError, match="batch of 8 images cannot be shared by 3 devices"):
         train(spec, recipe, out, place=Place(devices=3))
     assert not out.exists()

@@ -63,6 +63,8 @@ def _run() -> int:
         Path.cwd()
     except FileNotFoundError:
         raise VentralError("the current folder is gone; expected to be in one") from None
+    if os.environ.get("COLUMNS", "").strip("0 ") == "":
+        os.environ.pop("COLUMNS", None)  # a screen of no width, as some editors say it: nothing would be shown
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # names that this terminal's encoding cannot show

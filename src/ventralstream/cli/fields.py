@@ -65,7 +65,7 @@ def options_of(cls: type[Spec], path: tuple[str, ...] = ()) -> list[Option]:
         if len(kinds) > 1:
             choice: Any = Literal.__getitem__(tuple(kind.tag for kind in kinds))
             text = default.tag if isinstance(default, Spec) else _words(default)
-            found.append(Option(field.name, here, choice, about[field.name], text, (cls.tag,), selects=True))
+            found.append(Option(field.name, here, choice, about.get(field.name, ""), text, (cls.tag,), selects=True))
         parts = _merged([options_of(kind, here) for kind in kinds])
         found += parts if default is not None else (replace(part, default="") for part in parts)
     return found
@@ -148,7 +148,7 @@ def changed(spec: S, given: Mapping[str, Any]) -> S:
 
 
 def attributes(cls: type) -> dict[str, str]:
-    """What a class's docstring says of each attribute, its bases' included."""
+    """What a class's docstring says of each attribute, its bases' included; nothing under `python -OO`."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         _, _, section = inspect.cleandoc(base.__dict__.get("__doc__") or "").partition("Attributes:\n")

@@ -15,6 +15,7 @@ from ventralstream.cli.evaluate import accuracy_table, readout_of
 from ventralstream.cli.fields import changed, with_fields
 from ventralstream.errors import VentralError, printable
 from ventralstream.training import Place, Recipe, load_recipe
+from ventralstream.training.schedule import Schedule
 
 if TYPE_CHECKING:
     from ventralstream.training.run import Result
@@ -95,6 +96,14 @@ def train(
         missing = "a MODEL (see `ventral list`)" if model is None else "a folder for the run, --out RUN"
         raise VentralError(f"training needs {missing}; to carry on with a run, give --resume RUN")
     base = Recipe() if recipe is None else load_recipe(recipe)
+    drops: dict[str, Any] = {}  # of the recipe's that another schedule, or another kind of drops, has no use for
+    if how.get("schedule", "step") != "step":
+        drops = {"drop_every": Schedule.drop_every, "drop_at": Schedule.drop_at, "drop": Schedule.drop}
+    elif "drop_every" in how:
+        drops = {"drop_at": Schedule.drop_at}
+    elif "drop_at" in how:
+        drops = {"drop_every": Schedule.drop_every}
+    base = base.replace(schedule=base.schedule.replace(**drops))
     chosen, place = changed(base, how), changed(Place(), where)
     if not _submitted(slurm, out):
         _train(model, chosen, place, out, steps, readout)

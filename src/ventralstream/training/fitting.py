@@ -1,4 +1,4 @@
-"""Whether a checkpoint's parts fit each other: one that another version wrote may be whole and of no use."""
+"""What fits what: a saved network the images, a checkpoint's parts each other (one of another version may not)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from ventralstream.errors import VentralError
 from ventralstream.training.task import metric_names
 
 if TYPE_CHECKING:
+    from ventralstream.data.source import SetInfo
+    from ventralstream.spec import NetworkSpec
     from ventralstream.training.folder import Checkpoint
+
+
+def check_channels(spec: NetworkSpec, data: SetInfo) -> None:
+    """Raises VentralError if a network that has its weights takes images of other channels than a set's."""
+    takes, has = spec.input_shape[0], data.preprocessing.channels
+    if takes != has:
+        raise VentralError(f"'{spec.name}' takes images of {takes} channels; those of '{data.name}' have {has}")
 
 
 def check_fits(start: Checkpoint) -> None:

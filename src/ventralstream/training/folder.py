@@ -293,11 +293,14 @@ def recover(path: Path, say: Callable[[str], None], repair: bool) -> tuple[RunFo
         if (path / name).is_dir():
             raise VentralError(f"'{path / name}' is a folder; expected a file, or nothing, for the run to write again")
     start, damages = None, []
-    for candidate in reversed(checkpoints(path / CHECKPOINTS)):
+    found = checkpoints(path / CHECKPOINTS)
+    for candidate in reversed(found):
         try:
             start = Checkpoint.read(candidate)
+            _check_same_run(start, candidate, found[0])
             break
         except VentralError as error:
+            start = None
             damages.append(str(error))
     if start is None and not damages and _never_began(path):
         raise VentralError(f"the run '{path}' was ended before it began; begin it again with --out {path}")
@@ -314,6 +317,16 @@ def recover(path: Path, say: Callable[[str], None], repair: bool) -> tuple[RunFo
             say(f"{damage}; carrying on from '{position_name(start.epoch, start.batch)}'")
         _restore(run, start, say)
     return run, start
+
+
+def _check_same_run(start: Checkpoint, path: Path, oldest: Path) -> None:
+    """Raises VentralError for a checkpoint that somebody put beside those of another run."""
+    try:
+        first = start if path == oldest else Checkpoint.read(oldest)
+    except VentralError:  # said when it is its turn
+        return
+    if any(getattr(first, part) != getattr(start, part) for part in ("recipe", "spec", "data", "fingerprints")):
+        raise VentralError(f"the checkpoint '{path}' is of another run than '{oldest.name}' beside it")
 
 
 def _restore(run: RunFolder, start: Checkpoint, say: Callable[[str], None]) -> None:

@@ -34,6 +34,7 @@ from ventralstream.readout import Readout
 from ventralstream.spec import NetworkSpec, spec_from_json
 from ventralstream.timing import first_steps
 from ventralstream.training.checkpoint import checkpoints, position
+from ventralstream.training.fitting import check_channels
 from ventralstream.training.folder import (
     CHECKPOINTS,
     Checkpoint,
@@ -302,13 +303,14 @@ def _network(
     readout: Readout | None,
 ) -> Network:
     """The network with its first weights, made for the images of a set."""
+    images = data.preprocessing
     if isinstance(model, Network):
+        check_channels(model.spec, data)
         model = fresh_readout(model, data.num_classes, seed, stacklevel=4)
     spec = model if isinstance(model, NetworkSpec) else model.spec
     spec = spec.replace(
         steps=spec.steps if steps is None else steps, readout=spec.readout if readout is None else readout
     )
-    images = data.preprocessing
     shape = (images.channels, images.size, images.size)
     try:
         network = build(spec.replace(input_shape=shape, mean=images.mean, std=images.std), seed)

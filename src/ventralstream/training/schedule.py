@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from ventralstream.errors import VentralError
 from ventralstream.jsonable import Spec, tagged
 from ventralstream.values import Amount, Within
 
@@ -30,6 +31,17 @@ class Schedule(Spec):
     drop_every: Annotated[float, Within(1e-3, 1e6)] = 30.0
     drop_at: tuple[Amount, ...] = ()
     drop: Annotated[float, Within(above=0, at_most=1)] = 0.1
+
+    def check(self) -> None:
+        usual = Schedule.__dataclass_fields__
+        given = [name for name in ("drop_every", "drop_at", "drop") if getattr(self, name) != usual[name].default]
+        if given and self.kind != "step":
+            raise VentralError(
+                f"the schedule '{self.kind}' has no drops, but {' and '.join(given)} is given; expected the schedule"
+                " 'step' with it"
+            )
+        if "drop_at" in given and "drop_every" in given:
+            raise VentralError("a schedule drops at drop_at or every drop_every epochs; give one of them")
 
     def factor(self, batch: int, batches: int, epochs: int) -> float:
         """The factor for one batch.
