@@ -29,6 +29,7 @@ from small_space import small
 
 from ventralstream.search.objective import Sleep, Training
 from ventralstream.search.options import Search
+from ventralstream.search.outcomes import outcome_of
 from ventralstream.search.requeue import first_number
 from ventralstream.search.storage import connect
 from ventralstream.search.study import Study, create_study, open_study
@@ -153,7 +154,8 @@ def checked(study: Study, folder: Path, trials: int, training: bool) -> list[str
     firsts = Counter(first_number(t) for t in finished)
     wrong += [f"trial {number} was finished {count} times" for number, count in firsts.items() if count > 1]
     if not trials <= len(finished) <= trials + WORKERS - 1:
-        wrong.append(f"{len(finished)} trials were finished, not {trials}")
+        told = ", ".join(f"{count} {said}" for said, count in Counter(map(outcome_of, study.trials)).items())
+        wrong.append(f"{len(finished)} trials were finished, not {trials}: {told}")
     for trial in finished:
         if trial.user_attrs["outcome"] == "known":
             continue

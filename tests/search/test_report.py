@@ -21,6 +21,7 @@ from ventralstream.search import report_figures as figures
 from ventralstream.search import report_numbers as numbers
 from ventralstream.search.objective import Sleep
 from ventralstream.search.options import Search
+from ventralstream.search.outcomes import outcome_of
 from ventralstream.search.report import report, write_report
 from ventralstream.search.report_cell import Edge
 from ventralstream.search.spaces import load_space
@@ -129,7 +130,7 @@ def test_what_came_of_trials():
         trial(None, TrialState.RUNNING),
         trial(None, TrialState.WAITING),
     ]
-    assert [numbers.outcome(t) for t in (noted, *others)] == ["diverged", "complete", "died", "running", "waiting"]
+    assert [outcome_of(t) for t in (noted, *others)] == ["diverged", "complete", "died", "running", "waiting"]
     assert numbers.reasons([noted, noted, *others]) == [("diverged", "the loss is nan", 2), ("died", "", 1)]
 
 

@@ -275,6 +275,23 @@ def test_a_trial_in_which_workers_die_again_and_again_is_given_up(made: Made) ->
     assert status(study).outcomes == {"died": 3}
 
 
+@pytest.mark.parametrize("noted", ["trained", "pruned", "diverged"])
+def test_a_worker_that_dies_after_its_last_note_loses_no_trial(made: Made, noted: str) -> None:
+    """It noted what came of the trial, and did not live to tell its value."""
+    import optuna
+
+    study = made(trials=2, heartbeat=1, grace=2)
+    trial = study.optuna.ask()
+    trial.set_user_attr("outcome", noted)
+    with sqlite3.connect(study.storage.engine.url.database) as database:
+        database.execute("update trials set datetime_start = '2020-01-01 00:00:00' where state = 'RUNNING'")
+    optuna.storages.fail_stale_trials(study.optuna)
+    assert status(study).settled == 0 and status(study).outcomes == {"died": 1}
+    assert work(study) == 2
+    assert status(study).states == {"complete": 2, "fail": 1} and status(study).settled == 2
+    assert {t.system_attrs.get("failed_trial") for t in study.trials} == {None, 0}
+
+
 # --- bad input
 
 

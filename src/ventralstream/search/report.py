@@ -17,6 +17,7 @@ from ventralstream.files import write_text
 from ventralstream.report import page as html
 from ventralstream.search import report_figures as figures
 from ventralstream.search import report_numbers as numbers
+from ventralstream.search.outcomes import outcome_of
 from ventralstream.search.report_cell import cells_of, draw_cell, edge_swatch, factors
 from ventralstream.search.report_figures import Mark
 from ventralstream.search.study import Study
@@ -237,7 +238,7 @@ def _workers(trials: Sequence[FrozenTrial]) -> Iterator[str]:
 
 
 def _about(study: Study, trials: Sequence[FrozenTrial]) -> list[tuple[str, str]]:
-    counts = Counter(map(numbers.outcome, trials))
+    counts = Counter(map(outcome_of, trials))
     search, known = study.search, study.attributes
     begun = [t.datetime_start for t in trials if t.datetime_start is not None]
     ended = [t.datetime_complete for t in trials if t.datetime_complete is not None]

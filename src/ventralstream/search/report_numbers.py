@@ -17,18 +17,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
+from ventralstream.search.outcomes import outcome_of
+
 Floats = NDArray[np.float64]
 LEAST = 20  # complete trials, below which importances and shares of the best would be chance
 BINS = 6  # of a parameter with many values
 BEST = 0.1  # the part of the trials that are called the best
-
-
-def outcome(trial: FrozenTrial) -> str:
-    """What came of a trial: as its worker noted it, "died" if the worker did not live to, "running" or "waiting"."""
-    if not trial.state.is_finished():
-        return trial.state.name.lower()
-    known = "died" if trial.state == TrialState.FAIL else trial.state.name.lower()
-    return str(trial.user_attrs.get("outcome", known))
 
 
 def complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -192,7 +186,7 @@ def spells(trials: Sequence[FrozenTrial]) -> dict[str, list[Spell]]:
     for t in sorted(begun, key=lambda t: t.datetime_start or zero):
         assert t.datetime_start is not None
         start, stop = ((m - zero).total_seconds() for m in (t.datetime_start, t.datetime_complete or last))
-        found.setdefault(str(t.user_attrs.get("worker", "unknown")), []).append(Spell(start, stop, outcome(t)))
+        found.setdefault(str(t.user_attrs.get("worker", "unknown")), []).append(Spell(start, stop, outcome_of(t)))
     return found
 
 
@@ -201,7 +195,7 @@ def reasons(trials: Sequence[FrozenTrial]) -> list[tuple[str, str, int]]:
     counts: Counter[str] = Counter()
     example: dict[str, str] = {}
     for t in trials:
-        kind = outcome(t)
+        kind = outcome_of(t)
         if t.state.is_finished() and t.state != TrialState.COMPLETE:
             counts[kind] += 1
             example.setdefault(kind, str(t.user_attrs.get("reason", "")))

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from ventralstream.search.outcomes import INTERRUPTED, OUTCOME, REASON
+from ventralstream.search.outcomes import DIED, INTERRUPTED, OUTCOME, REASON, outcome_of
 
 FIRST = "failed_trial"  # the number of the trial as it was first begun; as Optuna's own callback names it
 HISTORY = "retry_history"  # the numbers under which it was tried before
 DEATHS, EPOCHS = "deaths", "epochs_at_death"
-_OF_A_TRY = (OUTCOME, REASON, "worker")  # what is not handed on
+_OF_A_TRY = (OUTCOME, REASON, "worker", "same_as", "accuracy_by_step")  # what is not handed on
 
 
 def first_number(trial: FrozenTrial) -> int:
@@ -22,12 +22,12 @@ def first_number(trial: FrozenTrial) -> int:
 
 def cut_short(trial: FrozenTrial) -> bool:
     """Whether a trial failed because its worker was interrupted or died; all others say what came of them."""
-    return trial.state == TrialState.FAIL and trial.user_attrs.get(OUTCOME, INTERRUPTED) == INTERRUPTED
+    return outcome_of(trial) in (INTERRUPTED, DIED)
 
 
 def given_up(trial: FrozenTrial, deaths: int) -> bool:
     """Whether a trial was cut short by one death too many."""
-    return cut_short(trial) and OUTCOME not in trial.user_attrs and _deaths(trial) > deaths
+    return outcome_of(trial) == DIED and _deaths(trial) > deaths
 
 
 def requeue(study: optuna.Study, trial: FrozenTrial, deaths: int) -> None:
@@ -41,7 +41,7 @@ def requeue(study: optuna.Study, trial: FrozenTrial, deaths: int) -> None:
     if not cut_short(trial) or given_up(trial, deaths):
         return
     user = {key: value for key, value in trial.user_attrs.items() if key not in _OF_A_TRY}
-    if OUTCOME not in trial.user_attrs:  # its worker died, and said nothing
+    if outcome_of(trial) == DIED:
         user |= {DEATHS: _deaths(trial), EPOCHS: len(trial.intermediate_values)}
     history = [*trial.system_attrs.get(HISTORY, []), trial.number]
     system = {**trial.system_attrs, FIRST: first_number(trial), HISTORY: history}

@@ -10,7 +10,7 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import func, orm
 
-from ventralstream.search.outcomes import DIED, INTERRUPTED, OUTCOME, REFUSED, TWIN
+from ventralstream.search.outcomes import DIED, INTERRUPTED, OUTCOME, REFUSED, TWIN, said_of
 from ventralstream.search.study import Study
 
 _RECENT = 50  # finished trials, of which the pace is taken
@@ -92,7 +92,7 @@ def _status(study: Study) -> Status:
         ).all()
     by_outcome: dict[str, int] = {}
     for state, said, count in outcomes:
-        name = str(said).strip('"') if said is not None else DIED if state == TrialState.FAIL else "done"
+        name = said_of(state, None if said is None else str(said).strip('"'))
         by_outcome[name] = by_outcome.get(name, 0) + count
     settled = sum(n for name, n in by_outcome.items() if name not in (DIED, INTERRUPTED, REFUSED, TWIN))
     times = [time for time in ended if time is not None]

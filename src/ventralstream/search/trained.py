@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ventralstream.errors import VentralError, reason
 from ventralstream.files import replacing, why_no_file
-from ventralstream.search.outcomes import DIED, OUTCOME, SETTLED
+from ventralstream.search.outcomes import DIED, SETTLED, outcome_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -111,8 +111,8 @@ def _settled(study: Study, trial: FrozenTrial) -> str:
 
     if given_up(trial, study.search.deaths):
         return DIED
-    said = str(trial.user_attrs.get(OUTCOME))
-    return said if trial.state.is_finished() and said in SETTLED else ""
+    said = outcome_of(trial)
+    return said if said in SETTLED else ""
 
 
 def _row(study: Study, trial: FrozenTrial, outcome: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ventralstream.errors import Interrupted, VentralError
 from ventralstream.interrupt import Interruption
 from ventralstream.search.attempt import Attempt, TrialFailed
 from ventralstream.search.database import Unanswered
-from ventralstream.search.outcomes import KNOWN, OUTCOME, PRUNED, REFUSED, TRAINED, TWIN
+from ventralstream.search.outcomes import KNOWN, PRUNED, REFUSED, TRAINED, TWIN, outcome_of
 from ventralstream.search.requeue import cut_short, forgotten, given_up, requeue
 from ventralstream.search.study import Study
 from ventralstream.training.recipe import Place
@@ -46,7 +46,7 @@ def count(trials: list[FrozenTrial], deaths: int) -> Counts:
             running += 1
         elif trial.state == TrialState.WAITING:
             waiting += 1
-        elif (outcome := trial.user_attrs.get(OUTCOME)) in (REFUSED, TWIN):
+        elif (outcome := outcome_of(trial)) in (REFUSED, TWIN):
             refused += outcome == REFUSED
         elif not cut_short(trial) or given_up(trial, deaths):
             settled, refused = settled + 1, 0
