@@ -25,10 +25,11 @@ from ventralstream.layers.specs import Conv, Deconv, GlobalPool, Linear
 from ventralstream.models import build, list_models, model_entry
 from ventralstream.presentation import Segment
 from ventralstream.training import SGD, Recipe
+from ventralstream.training.schedule import Schedule
 from ventralstream.values import Count, Real, Side, Within, checked, fit
 
 AREA = vs.Area("out", (GlobalPool(), Linear(2)), window=(0, 9))
-NEEDY: dict[str, Spec] = {  # those that have no defaults
+NEEDY: dict[str, Spec] = {  # those that have no defaults, or not all options with them
     "area": AREA,
     "image_fingerprint": Fingerprint(3, "a", "b"),
     "connection": vs.Connection("image", "out", arrives=(0, 3)),
@@ -39,6 +40,7 @@ NEEDY: dict[str, Spec] = {  # those that have no defaults
     "network": vs.NetworkSpec("x", (AREA,), (vs.Connection("image", "out", delay=0),), "out"),
     "packed_set": Header(64, "crop", ("a",), Fingerprint(3, "a", "b"), None),
     "presentation": vs.Constant(),
+    "schedule": Schedule("step"),  # only this kind has drops
     "segment": Segment("image", 3),
 }
 OURS = [tag for tag in tags(Spec) if spec_class(tag).__module__.startswith("ventralstream.")]  # not a test's own

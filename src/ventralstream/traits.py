@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -89,7 +90,7 @@ def _tried(owner: AreaModule | Transition, op: str, distinct: int) -> bool:
     """Whether a stage nobody says anything of looks pure when it is tried; tried once for the modules as they are."""
     if torch.compiler.is_compiling():  # a graph is being made, in which a trial has no place
         return False
-    modules = [(type(m), *(_as_it_is(v) for k, v in vars(m).items() if k != "tried")) for m in walk(owner)]
+    modules = [(type(m), *(_as_it_is(v) for k, v in vars(m).items() if _is_kept(k, v))) for m in walk(owner)]
     tried = owner.tried.get(op)
     if tried is None or tried[0] != modules:
         try:
@@ -98,6 +99,11 @@ def _tried(owner: AreaModule | Transition, op: str, distinct: int) -> bool:
             return False
         tried = owner.tried[op] = modules, pure
     return tried[1]
+
+
+def _is_kept(name: str, value: object) -> bool:
+    """Whether an attribute is what a module remembers; a function put on it (`same_draws`) is none of its numbers."""
+    return name != "tried" and not isinstance(value, types.FunctionType)
 
 
 def _as_it_is(value: object, depth: int = 3) -> object:
