@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from optuna.trial import FrozenTrial, TrialState
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the command line names outcomes without Optuna
+    from optuna.trial import FrozenTrial, TrialState
 
 OUTCOME, REASON = "outcome", "reason"  # the attributes' names
 
@@ -16,7 +19,7 @@ _FAILED = (RAISED, TWIN, INTERRUPTED)  # what a trial that failed in its worker'
 
 def said_of(state: TrialState, noted: str | None) -> str:
     """What came of a trial that has ended, by its state and by what its worker noted."""
-    if state == TrialState.FAIL:
+    if state.name == "FAIL":
         return noted if noted in _FAILED else DIED
     return noted or state.name.lower()
 
