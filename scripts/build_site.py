@@ -7,6 +7,7 @@ again (`--fresh` executes all).
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,8 @@ def main(arguments: list[str]) -> int:
     read = str(ROOT / "build" / "doctrees")
     options = ["-W", "--keep-going", "-q", "-a", "-d", read, *(["-E"] if given.fresh else [])]
     folders = [str(ROOT / "docs"), str(given.out)]
-    if done := subprocess.call([sys.executable, "-m", "sphinx", *options, *folders]):
+    one_thread = {"OMP_NUM_THREADS": "1", **os.environ}  # what runs is small, and other work may run beside it
+    if done := subprocess.call([sys.executable, "-m", "sphinx", *options, *folders], env=one_thread):
         return done
     seen, dead = crawl(given.out)
     for line in dead:

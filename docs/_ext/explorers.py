@@ -63,7 +63,7 @@ class Example:
 def _clutter(title: str) -> Made:
     opened = open_model("rgc_digits:scenes")
     other, tags = beside(opened, "cut:recurrence,feedback")
-    pictures = _first(examples(opened.network.spec, opened.class_names), 4)
+    pictures = examples(opened.network.spec, opened.class_names)
     traces = [traced(network, pictures) for network in (opened, other)]
     intact, without = ([_answer(t, 0, ms) for ms in (50, 60, 120, 130)] for t in traces)
     assert intact == ["8", "1", "1", "1"] and without[:3] == ["8"] * 3 != without[1:], "the card says otherwise"

@@ -12,8 +12,10 @@ import pytest
 import torch
 
 import ventralstream as vs
+from ventralstream.cli.explore import _is_small
 from ventralstream.explore.page import MOST_BYTES, page, script
 from ventralstream.explore.trace import trace
+from ventralstream.models import open_model
 from ventralstream.report.palette import DARK, LIGHT
 
 
@@ -62,3 +64,8 @@ def test_two_traces_of_other_images_are_refused(net, images, traces):
         page([traces[0], other])
     with pytest.raises(vs.VentralError, match="one trace or two"):
         page([])
+
+
+@pytest.mark.parametrize(("name", "small"), [("rgc_digits", True), ("rgc_shallow", False)])
+def test_only_small_networks_run_on_one_thread_unasked(name, small):
+    assert _is_small(open_model(name)) is small

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ventralstream.presentation import Presentation
 
 DEFAULT = "rgc_digits:scenes"
+SMALL = 1e9  # operations for an image, up to which several threads wait for each other longer than they work
 
 
 def explore(
@@ -76,7 +77,7 @@ def explore(
     given = [*(images or []), *(more or [])]
     shown = None if presentation is None else presentation_of(presentation, masks=True)
     if out is None:
-        _live(model, given, shown, steps, versus, data, title, port, seed)
+        _live(model, given, shown, steps, versus, data, title, port, seed, threads)
         return
     if not out.resolve().parent.is_dir():
         raise VentralError(f"the folder of the page '{printable(out)}' does not exist")
@@ -99,6 +100,8 @@ def explore(
     if versus is not None:
         other, named = beside(opened, versus, seed)
         networks, tags = [opened, other], list(named)
+    if threads is None and all(_is_small(network) for network in networks):
+        options.use_threads(1)
     traces = []
     for network in networks:
         pictures = session.pictures(network) if session else _pictures(network, paths)
@@ -122,6 +125,7 @@ def _live(
     title: str | None,
     port: int,
     seed: int,
+    threads: int | None,
 ) -> None:
     """Serves the live page until Ctrl-C."""
     named = {"--images": images, "--presentation": shown, "--steps": steps, "--versus": versus}
@@ -139,10 +143,20 @@ def _live(
     from ventralstream.explore.studio import Studio
 
     first = model or DEFAULT
-    open_told(first, seed)
+    opened, _ = open_told(first, seed)
+    if threads is None and _is_small(opened):
+        options.use_threads(1)
     in_the_box = [f"{folder.parent.name}:{folder.name}" for folder in boxed()]
     studio = Studio([first, *in_the_box], seed)
     serve(studio, port, lambda address: typer.echo(f"{address}\nOpen it in a browser; Ctrl-C ends it."))
+
+
+def _is_small(opened: Opened) -> bool:
+    from ventralstream.cost import decision_flops
+
+    network = opened.network
+    presentation = network.spec.presentation
+    return decision_flops(network.spec, network.count_steps(None, presentation), presentation)[0] <= SMALL
 
 
 def _is_image(name: str) -> bool:

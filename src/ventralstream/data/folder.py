@@ -12,7 +12,6 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as V
 
 from ventralstream.data.image_file import MAX_PIXELS, open_image
 from ventralstream.data.listing import list_images, require_folder
@@ -66,6 +65,8 @@ class Preprocessing(Spec):
         Raises:
             VentralError: With its shorter side resized, the image would have more than `MAX_PIXELS`.
         """
+        from torchvision.transforms.v2 import functional as V  # takes seconds to import
+
         if image.size == (self.size, self.size):
             pass
         elif self.resize == "squash":

@@ -18,6 +18,7 @@ from ventralstream.data.scenes import compose_scenes
 from ventralstream.spec import NetworkSpec
 
 CLUTTER = (0, 0, 1, 1, 2, 2, 3, 3)  # of the example scenes, which the network never saw
+FIRST = 4  # of them, which is shown first: the network takes this one for something else before it knows
 SEED = 10  # of 24 tried the one in which the example network changes its mind most often, so not typical
 _SIDE = 128  # pixels of a drawing
 
@@ -65,8 +66,10 @@ def _digits(size: int) -> Pictures:
         scenes = compose_scenes(len(CLUTTER), split="test", clutter=level, seed=SEED, size=max(size, 16))
         pixels.append(scenes.images[place])
         truths.append(str(int(scenes.labels[place])))
-    names = tuple(f"{t}, clutter {c}" if c else f"{t}, alone" for t, c in zip(truths, CLUTTER, strict=True))
-    return Pictures(torch.stack(pixels), names, tuple(truths), "digits of scikit-learn, in clutter")
+    names = [f"{t}, clutter {c}" if c else f"{t}, alone" for t, c in zip(truths, CLUTTER, strict=True)]
+    order = sorted(range(len(names)), key=lambda place: place != FIRST)
+    named, true = (tuple(words[place] for place in order) for words in (names, truths))
+    return Pictures(torch.stack(pixels)[order], named, true, "digits of scikit-learn, in clutter")
 
 
 def _drawings(size: int) -> Pictures:

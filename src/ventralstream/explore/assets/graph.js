@@ -152,7 +152,7 @@ export class Graph {
       if (isAnswer) face.textContent = says ? says.name : "…";
       else this.drawPicture(face, name);
       const fresh = a.driven[step] && !(step && a.driven[step - 1]);
-      const state = !a.exists[step] ? "not yet there" : !a.driven[step] ? (a.driven.indexOf(1) >= 0 && step > a.driven.indexOf(1) ? "gone again" : "waiting") : fresh ? "signal arrives" : a.same[step] ? "unchanged" : "changing";
+      const state = !a.exists[step] ? "not yet there" : !a.driven[step] ? (a.driven.indexOf(1) >= 0 && step > a.driven.indexOf(1) ? "gone again" : "waiting") : fresh ? "arrives" : a.same[step] ? "unchanged" : "changing";
       note.textContent = isAnswer && says ? `${(100 * says.p).toFixed(0)} %` : state;
       node.className = `node ${a.driven[step] ? "driven" : "idle"}${fresh ? " fresh" : ""}`;
       node.setAttribute("aria-pressed", String(name === area));
