@@ -92,14 +92,13 @@ if __name__ == "__main__":
 """
 
 
-def test_a_strict_type_checker_follows_users_and_finds_misspelt_names(tmp_path, cache):
+def test_a_strict_type_checker_follows_users_and_finds_misspelt_names(tmp_path):
     pytest.importorskip("mypy", reason="mypy is not installed")
     good, bad = tmp_path / "good.py", tmp_path / "bad.py"
     good.write_text(SCRIPT)
     bad.write_text(SCRIPT.replace("vs.brain.predictivity", "vs.brain.predictvity").replace("vs.Record", "vs.Recrod"))
-    (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = true\n")
-    kept = str(cache.mkdir("mypy").absolute())  # what it knows of PyTorch and the others, from one run to the next
-    options = ["--config-file", "mypy.ini", "--follow-imports", "silent", "--cache-dir", kept]
+    root = Path(__file__).parents[1]  # its options are strict, and what it has found out with them is kept
+    options = ["--config-file", str(root / "pyproject.toml"), "--cache-dir", str(root / ".mypy_cache")]
     checked = subprocess.run(
         [sys.executable, "-m", "mypy", *options, "good.py", "bad.py"],
         cwd=tmp_path,

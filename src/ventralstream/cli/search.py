@@ -203,7 +203,8 @@ def export(
         raise VentralError(f"trial {found.number} of '{study}' has no network: it was not begun")
     spec = spec_from_json(found.user_attrs["spec"])
     write_text(out, spec.replace(name=f"{opened.name}_{found.number}").to_text())
-    print(f"trial {found.number} is in '{printable(out)}'; train it: ventral train {out} --recipe cifar10 --out RUN")
+    recipe = "cifar10" if opened.recipe.data == "cifar10" else "RECIPE"  # the trials' own is a brief one
+    print(f"trial {found.number} is in '{printable(out)}'; train it: ventral train {out} --recipe {recipe} --out RUN")
 
 
 @app.command()
