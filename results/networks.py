@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from plan import Network
 
 from ventralstream.cells import GRU, LSTM, UGRNN, CORnetS, Decay, IntersectionRNN, Reciprocal, SimpleRNN
-from ventralstream.data.scenes import MEAN, STD
-from ventralstream.demo.experiment import Settings
+from ventralstream.demo.experiment import FEEDFORWARD, RECURRENT, Settings
+from ventralstream.demo.experiment import specs as demo_specs
 from ventralstream.errors import unknown
 from ventralstream.layers.specs import Act, Conv, Norm, Pool
 from ventralstream.models import count_parameters
 from ventralstream.models.cifar import CIFAR_MEAN, CIFAR_STD
 from ventralstream.models.convrnn import CELL_AREAS, everywhere, minimal
-from ventralstream.models.convrnn_cifar import DECODER_START, shallow_small
+from ventralstream.models.convrnn_cifar import DECODER_START, Norms, shallow_small
 from ventralstream.models.cornet import AREAS, circuit
-from ventralstream.models.feedforward import FEEDFORWARD_STEPS, match_width, scaled
 from ventralstream.models.liao_poggio import fully_recurrent, recurrent, resnet
 from ventralstream.models.rcnn_cifar import rcnn
-from ventralstream.readout import PerStep
 from ventralstream.search import table
 from ventralstream.spec import CellSpec, Connection, NetworkSpec, spec_from_json
 
@@ -89,19 +86,9 @@ def cornet(times: Sequence[int] = CORNET_TIMES, scale: int = 4, **options: objec
     return spec.replace(input_shape=(3, 32, 32), mean=CIFAR_MEAN, std=CIFAR_STD)
 
 
-def of_the_demo(recurrent: bool, norms: Literal["none", "time_specific"] = "none") -> NetworkSpec:
-    """The demo's recurrent network, or its feedforward one of as many parameters; with normalisation if asked for."""
-    demo = Settings()
-
-    def make(channels: Sequence[int], cell: CellSpec | None) -> NetworkSpec:
-        steps = demo.steps if cell is not None else FEEDFORWARD_STEPS
-        cells = everywhere(cell) if cell is not None else {}
-        return shallow_small(cells, 10, channels, (1, 32, 32), steps, norms=norms)
-
-    spec = make(demo.channels, Reciprocal())
-    if not recurrent:
-        spec = match_width(lambda width: make(scaled(demo.channels, width), None), count_parameters(spec)).spec
-    return spec.replace(mean=(MEAN,), std=(STD,), readout=PerStep())
+def of_the_demo(name: str, norms: Norms = "none") -> NetworkSpec:
+    """The demo's network of that name, with normalisation if asked for."""
+    return demo_specs(Settings(), norms)[name]
 
 
 def searched(spec_hash: str, path: Path | None = None) -> NetworkSpec:
@@ -171,13 +158,13 @@ NETWORKS: dict[str, Maker] = {
     "cornet_two_convs": lambda: cornet(first_conv=False),
     "cornet_no_skip": lambda: cornet(skip=False),
     "cornet_group": lambda: cornet(norm="group"),
-    "demo_recurrent": lambda: of_the_demo(True),
-    "demo_recurrent_last": lambda: of_the_demo(True),
-    "demo_recurrent_long": lambda: of_the_demo(True),
-    "demo_recurrent_norm": lambda: of_the_demo(True, "time_specific"),
-    "demo_recurrent_norm_long": lambda: of_the_demo(True, "time_specific"),
-    "demo_feedforward": lambda: of_the_demo(False),
-    "demo_feedforward_long": lambda: of_the_demo(False),
-    "demo_feedforward_norm": lambda: of_the_demo(False, "time_specific"),
-    "demo_feedforward_norm_long": lambda: of_the_demo(False, "time_specific"),
+    "demo_recurrent": lambda: of_the_demo(RECURRENT),
+    "demo_recurrent_last": lambda: of_the_demo(RECURRENT),
+    "demo_recurrent_long": lambda: of_the_demo(RECURRENT),
+    "demo_recurrent_norm": lambda: of_the_demo(RECURRENT, "time_specific"),
+    "demo_recurrent_norm_long": lambda: of_the_demo(RECURRENT, "time_specific"),
+    "demo_feedforward": lambda: of_the_demo(FEEDFORWARD),
+    "demo_feedforward_long": lambda: of_the_demo(FEEDFORWARD),
+    "demo_feedforward_norm": lambda: of_the_demo(FEEDFORWARD, "time_specific"),
+    "demo_feedforward_norm_long": lambda: of_the_demo(FEEDFORWARD, "time_specific"),
 }

@@ -17,8 +17,8 @@ ROOT = Path(vs.__file__).parents[2]
 IMPORT_NAMES = {"pyyaml": "yaml", "pillow": "PIL", "scikit-learn": "sklearn", "google-crc32c": "google_crc32c"}
 
 
-def run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+def run(code: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=folder)
 
 
 @pytest.mark.parametrize("module", [vs, vs.brain])
@@ -181,7 +181,7 @@ def test_a_command_runs_with_its_extra_alone_and_names_the_one_it_lacks(extras, 
     there = {*EXTRAS[extras], "scipy"}
     code = WITHOUT_EXTRAS.replace("for package in packages}", f"for package in packages}} - {there!r}")
     command = f"arguments = {arguments.split()!r}\n{COMMAND_LINE}"
-    done = subprocess.run([sys.executable, "-c", code + command], capture_output=True, text=True, cwd=tmp_path)
+    done = run(code + command, tmp_path)
     assert said in done.stdout + done.stderr
     assert done.returncode == (2 if "pip" in said else 0), done.stderr
 

@@ -19,7 +19,7 @@ from ventralstream.data.scenes import MEAN, STD, Scenes, compose_scenes
 from ventralstream.errors import VentralError
 from ventralstream.models import count_parameters
 from ventralstream.models.convrnn import everywhere, minimal
-from ventralstream.models.convrnn_cifar import shallow_small
+from ventralstream.models.convrnn_cifar import Norms, shallow_small
 from ventralstream.models.feedforward import FEEDFORWARD_STEPS, match_width, scaled
 from ventralstream.network import Network
 from ventralstream.progress import Progress
@@ -83,17 +83,18 @@ def quick(seed: int = 0) -> Settings:
     return Settings(seed, 1, 960, batch_size=32, test_scenes=100, steps=9, channels=(8, 8, 8, 8, 8), quick=True)
 
 
-def specs(settings: Settings) -> dict[str, NetworkSpec]:
+def specs(settings: Settings, norms: Norms = "none") -> dict[str, NetworkSpec]:
     """The three networks: recurrent, the same for the fewest steps, feedforward with as many parameters.
 
     Each is read out at every step that the image drives; its recipe trains all of them (`MeanLoss`): an early answer is
-    then the best that the network can give by that time, and not the output of a decoder that never learned to.
+    then the best that the network can give by that time, and not the output of a decoder that never learned to. The
+    demo's have no normalisation; `norms` is for comparisons with it.
     """
     shape = (1, 32, 32)
-    recurrent = shallow_small(everywhere(Reciprocal()), 10, settings.channels, shape, settings.steps)
+    recurrent = shallow_small(everywhere(Reciprocal()), 10, settings.channels, shape, settings.steps, norms=norms)
 
     def feedforward(width: float) -> NetworkSpec:
-        return shallow_small({}, 10, scaled(settings.channels, width), shape, FEEDFORWARD_STEPS)
+        return shallow_small({}, 10, scaled(settings.channels, width), shape, FEEDFORWARD_STEPS, norms=norms)
 
     found = {
         RECURRENT: recurrent,

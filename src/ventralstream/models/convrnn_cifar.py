@@ -17,6 +17,7 @@ from ventralstream.values import Channels, Count
 CIFAR_CHANNELS = (32, 64, 64, 128, 128)
 CIFAR_STEPS = 10  # 5 steps of recurrence after the first logits
 DECODER_START = 5  # the step at which the image reaches the decoder
+Norms = Literal["none", "shared", "time_specific"]
 
 
 def shallow_small(
@@ -26,7 +27,7 @@ def shallow_small(
     input_shape: tuple[int, int, int] = (3, 32, 32),
     steps: Count = CIFAR_STEPS,
     activated: bool = True,
-    norms: Literal["none", "shared", "time_specific"] = "none",
+    norms: Norms = "none",
 ) -> NetworkSpec:
     """The shallow graph for small images: 3x3 kernels, cells on maps of 1/4, 1/8 and 1/16, a linear decoder.
 

@@ -19,6 +19,7 @@ from ventralstream.jsonable import tagged
 from ventralstream.search.objective import Hooks, Objective, Outcome
 from ventralstream.search.outcomes import TRAINED
 from ventralstream.search.space import Candidate, split_training
+from ventralstream.search.trained import table
 
 LEAST = 20  # trained networks, below which nothing can be foretold
 TREES = 100
@@ -111,8 +112,6 @@ def _untrained() -> tuple[Any, Any]:
 
 def _examples(path: str, space: str) -> tuple[list[Features], NDArray[np.float64]]:
     """Of each network that was trained to the end its features, and its accuracy after each epoch."""
-    from ventralstream.search.trained import table  # optuna, which the options of a search do not need
-
     rows = table(path or None)
     rows = rows[rows["outcome"] == TRAINED]
     rows = rows[rows["space"] == space] if space else rows

@@ -41,7 +41,7 @@ class Recipe(Spec):
         precision: "32"; "bf16" and "16" compute convolutions and the like in half precision (automatic mixed
             precision), weights staying in 32 bits.
         seed: Of the weights, the order of the images, their augmentation and dropout.
-        remat: Recomputes activations in the backward pass: less memory, more time, the same numbers.
+        remat: Recomputes activations in the backward pass: less memory, more time, the same numbers but for rounding.
         compile: Compiles the areas with torch.compile.
         accumulate: Micro-batches in a batch, one after the other: less memory, the same gradient (of a normalisation
             by batch statistics, those of each micro-batch).
