@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations, prune
 
 import ventralstream as vs
 from ventralstream import hooks
-from ventralstream.cells import Reciprocal
+from ventralstream.cells import Cell, Reciprocal
 from ventralstream.cells.reciprocal import JointConv
 from ventralstream.layers import shortcuts
 from ventralstream.layers.conv import Conv2d
@@ -20,6 +20,7 @@ from ventralstream.layers.sequence import Sequence
 from ventralstream.layers.specs import Conv, GlobalPool, Linear
 from ventralstream.models import build
 from ventralstream.network import Network
+from ventralstream.purity import leaves
 from ventralstream.testing import naive
 
 NAMES = ("rgc_shallow_cifar", "cornet_s", "cornet_rt", "ff_shallow_cifar")
@@ -64,7 +65,7 @@ def test_hooks_see_every_step_of_every_module_in_time_order(name: str) -> None:
     for outputs in seen.values():
         times = [moment.step for _, moment in outputs]
         assert times == sorted(times)
-        assert all(len(part) == len(x) for y, _ in outputs for part in (y if isinstance(y, tuple) else (y,)))
+        assert all(len(part) == len(x) for y, _ in outputs for part in leaves(y))
     planned = net.calls(steps)
     for area in net.spec.areas:
         outputs = seen[f"areas.{area.name}"]
@@ -73,8 +74,8 @@ def test_hooks_see_every_step_of_every_module_in_time_order(name: str) -> None:
         for y, moment in outputs:
             assert moment.owner == area.name and moment.stage == "output"
             torch.testing.assert_close(y, maps.values[:, maps.steps.index(moment.step)], rtol=1e-3, atol=1e-4)
-    for layers in ("drive_layers", "output_layers"):
-        path = f"areas.{net.spec.areas[0].name}.{layers}"
+    for part in ("drive_layers", "output_layers", *(["cell"] if net.spec.areas[0].cell else [])):
+        path = f"areas.{net.spec.areas[0].name}.{part}"
         assert tuple(moment.step for _, moment in seen[path]) == planned[path]
     assert hooks.now() is None
 
@@ -97,6 +98,38 @@ def test_a_hook_may_change_what_an_area_puts_out() -> None:
     handle = net.areas["V1"].register_forward_hook(lambda module, args, out: out.flip(0))
     torch.testing.assert_close(net(x, steps=8).output, other)
     handle.remove()
+
+
+def test_hooks_on_a_cell_see_every_step_and_may_change_output_and_state() -> None:
+    net, x = small("rgc_shallow_cifar")
+    area, steps = next(a.name for a in net.spec.areas if a.cell), 8
+    plain = net(x, steps=steps, record=vs.Record(area, of="state"))
+    seen = []
+
+    def look(cell: nn.Module, args: tuple[Any, ...], result: tuple[Tensor, tuple[Tensor, ...]]) -> None:
+        seen.append((hooks.now().step, torch.cat(result[1], 1)))
+
+    handle = net.areas[area].cell.register_forward_hook(look)
+    net(x, steps=steps)
+    assert tuple(step for step, _ in seen) == net.calls(steps)[f"areas.{area}.cell"]
+    for step, state in seen:
+        torch.testing.assert_close(state, plain[area].values[:, plain[area].steps.index(step)], rtol=1e-3, atol=1e-4)
+    handle.remove()
+
+    def lesion(cell: nn.Module, args: tuple[Any, ...], result: tuple[Tensor, tuple[Tensor, ...]]) -> Any:
+        return result[0], tuple(map(torch.zeros_like, result[1]))
+
+    handle = net.areas[area].cell.register_forward_hook(lesion)
+    out = net(x, steps=steps, record=vs.Record(area, of="state"))
+    assert not out[area].values.any() and not torch.allclose(out.output, plain.output)
+    outputs, _ = naive.unroll(net, [x] * steps)
+    torch.testing.assert_close(out.output, outputs[net.spec.readout_area, steps - 1], rtol=1e-3, atol=1e-4)
+    handle.remove()
+
+
+def test_a_cell_with_a_call_of_its_own_is_refused() -> None:
+    with pytest.raises(vs.VentralError, match="the cell Own has a forward of its own; a cell's call is its update"):
+        type("Own", (Cell,), {"forward": lambda self, x: x})
 
 
 def test_backward_hooks_give_the_gradient_that_autograd_gives() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ventralstream.cells.base import Cell, Drive, State, channels_last
 from ventralstream.errors import VentralError
+from ventralstream.layers import shortcuts
 from ventralstream.layers.sequence import Sequence
 from ventralstream.layers.specs import Shape
 from ventralstream.purity import verdict_of_cell
@@ -91,15 +92,15 @@ class AreaModule(nn.Module):
     def update(self, step: int, drive: Drive, feedback: Tensor | None, state: State) -> tuple[Tensor, State]:
         """One step of the cell: (output, state)."""
         assert self.cell is not None
-        if self.cell.feedback_entry == "update":
-            output, new = self.cell.update(drive, state, step, feedback=feedback)  # type: ignore[call-arg]
-        else:
-            output, new = self.cell.update(drive, state, step)
+        extra = {"feedback": feedback} if self.cell.feedback_entry == "update" else {}
+        output, new = self.cell(drive, state, step, **extra)
         return output, _tuple(self.cell, "new state", new)
 
     def emit(self, step: int, drive: Drive, feedback: Tensor | None, state: State) -> tuple[Tensor, None]:
         """The output of a step whose state nobody reads."""
         assert self.cell is not None
+        if shortcuts.hooked(self.cell):  # its hooks see every step, as whole as the others
+            return self.update(step, drive, feedback, state)[0], None
         return self.cell.emit(drive, state, step, feedback), None
 
     def forward(self, step: int, last: Tensor | Drive, raw: Tensor | None) -> Tensor:

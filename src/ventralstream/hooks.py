@@ -52,8 +52,8 @@ def during(moment: Moment, call: Callable[..., R]) -> Callable[..., R]:
 def calls(program: Program) -> dict[str, tuple[int, ...]]:
     """The steps of the successive calls of modules, by their names, in an unroll that is watched.
 
-    Those are the areas, their `drive_layers` and `output_layers`, and the connections' `transitions`; the layers in
-    these are called with them. What a cell calls when is the cell's: `now` tells.
+    Those are the areas, their `drive_layers`, `cell` and `output_layers`, and the connections' `transitions`; the
+    layers in these but for the cells' are called with them. What a cell calls when is the cell's: `now` tells.
     """
     found: dict[str, list[int]] = defaultdict(list)
     for instruction in program.instructions:
@@ -65,6 +65,8 @@ def calls(program: Program) -> dict[str, tuple[int, ...]]:
         elif value.op == "output":
             found[f"areas.{value.owner}"].append(step)
             found[f"areas.{value.owner}.output_layers"].append(step)
+        elif value.op in ("update", "emit"):
+            found[f"areas.{value.owner}.cell"].append(step)
         elif value.op == "drive" and any(a is not None for a in instruction.args):
             found[f"areas.{value.owner}.drive_layers"].append(step)
     return {name: tuple(steps) for name, steps in sorted(found.items())}

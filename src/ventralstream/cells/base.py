@@ -7,11 +7,12 @@ steps in one call. `update` is one step of the recurrence. Nothing is stored on 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from ventralstream.errors import VentralError
 from ventralstream.layers import shortcuts
 from ventralstream.layers.specs import Shape
 
@@ -22,7 +23,7 @@ STAGES: tuple[CellStage, ...] = ("drive", "feedback", "update")
 
 
 class Cell(nn.Module):
-    """Base of the cells.
+    """Base of the cells. A cell's call is its `update`, so that a hook on it sees each step.
 
     Attributes:
         needs_raw: Whether `drive` also wants the area's input as it was before the drive's layers.
@@ -45,6 +46,17 @@ class Cell(nn.Module):
     takes_no_state: bool = False
     last_step: int | None = None
     pure: Collection[str] | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls):
+            raise VentralError(
+                f"the cell {cls.__name__} has a forward of its own; a cell's call is its update: use that"
+            )
+
+    def forward(self, drive: Drive, state: State, step: int, **feedback: Tensor | None) -> tuple[Tensor, State]:
+        """`update`."""
+        return self.update(drive, state, step, **feedback)  # type: ignore[arg-type]
 
     def modules_of(self, stage: CellStage) -> Iterable[nn.Module]:
         """The submodules that a stage may call: all, unless a cell knows better."""
