@@ -8,6 +8,7 @@ import time
 
 import pytest
 import torch
+from PIL import Image
 
 import ventralstream as vs
 from ventralstream import budget
@@ -110,13 +111,28 @@ def test_memory_of_results_and_gradients(monkeypatch) -> None:
     with torch.no_grad():
         monkeypatch.setattr(budget, "MEMORY", 50 * 2 * 4 * 8 * 8 * 4)
         net(images, 50, record=record)
-        refused(lambda: net(images, 51, record=record), "what 51 steps of 2 images record", "102 KiB", "100 KiB")
+        refused(lambda: net(images, 51, record=record), "what 51 steps of 2 images compute", "102 KiB", "100 KiB")
         refused(lambda: net(images, 51, record=vs.Record("a", of="state")), "204 KiB")
         net(images, 300, record=vs.Record("a", reduce="mean"))
-    refused(lambda: net(images, 60, readout=vs.PerStep(0)), "what 60 steps of 2 images record and keep for gradients")
+    refused(lambda: net(images, 60, readout=vs.PerStep(0)), "what 60 steps of 2 images compute, record and keep")
     for parameter in net.parameters():
         parameter.requires_grad_(False)
     net(images, 60, readout=vs.PerStep(0))
+
+
+def test_memory_of_a_map_and_of_images(monkeypatch, tmp_path) -> None:
+    net = build(chain(vs.Area("a", (Conv(64),))), 0)
+    with torch.no_grad():
+        monkeypatch.setattr(budget, "MEMORY", 2 * 64 * 8 * 8 * 4)
+        net(torch.zeros(2, 3, 8, 8))
+        refused(lambda: net(torch.zeros(3, 3, 8, 8)), "steps of 3 images compute", "48 KiB", "32 KiB")
+    for name in "abc":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    record = vs.Record("a", reduce="mean")
+    monkeypatch.setattr(budget, "MEMORY", 2**30)
+    out, said = tmp_path / "x.zarr", "3 images of 16384 x 16384 pixels"
+    refused(lambda: vs.extract(net, tmp_path, record, out, size=2**14, batch_size=16), said, "9 GiB")
+    assert not list(tmp_path.glob("x.zarr*"))
 
 
 def test_feedback_arrives_at_the_size_of_the_drives_output() -> None:

@@ -220,8 +220,8 @@ def execution(
         check_state(net, state, Run(shapes, like), display.batch)
     if like.device.type == "cpu" and not torch.compiler.is_compiling() and isinstance(display.batch, int):
         kept = _kept_numbers(net, shapes, program) // (len(chunks(program)) if remat else 1)  # at least
-        numbers = _recorded_numbers(net, shapes, recorded) + kept
-        what = f"what {request.stop - request.start} steps of {display.batch} images record and keep for gradients"
+        numbers = max(_recorded_numbers(net, shapes, recorded) + kept, _largest_map(shapes, program))
+        what = f"what {request.stop - request.start} steps of {display.batch} images compute, record and keep"
         check_memory(numbers * display.batch * like.element_size(), what)
 
     def stage(value: Value, rows: int) -> Call:
@@ -275,6 +275,12 @@ def _kept_numbers(net: Unrollable, shapes: Shapes, program: Program) -> int:
         return 0
     computed = (i for i in program.instructions if i.value.op == "output" and i.value.stimulus)
     return sum(len(i.outs) * math.prod(shapes.output[str(i.value.owner)]) for i in computed)
+
+
+def _largest_map(shapes: Shapes, program: Program) -> int:
+    """How many numbers the largest map of an image has that is computed."""
+    computed = {str(i.value.owner) for i in program.instructions if i.value.op == "output" and i.value.stimulus}
+    return max((max(math.prod(shapes.drive[a]), math.prod(shapes.output[a])) for a in computed), default=0)
 
 
 def check_state(net: Unrollable, state: NetworkState, run: Run, batch: int) -> None:

@@ -46,6 +46,12 @@ def factors(batches=10, epochs=4, **options):
     return [Schedule(**options).factor(i, batches, epochs) for i in range(batches * epochs)]
 
 
+def test_a_warmup_that_never_ends_is_refused():
+    Recipe(epochs=2, schedule=Schedule(warmup=2))
+    with pytest.raises(VentralError, match=r"warmup of 2\.5 epochs is longer than the run of 2"):
+        Recipe(epochs=2, schedule=Schedule(warmup=2.5))
+
+
 def test_schedules():
     assert set(factors(kind="constant")) == {1.0}
     assert factors(kind="step", drop_every=2.0, drop=0.5) == [1.0] * 20 + [0.5] * 20

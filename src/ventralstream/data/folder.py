@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ventralstream.budget import check_memory
 from ventralstream.data.image_file import MAX_PIXELS, open_image
 from ventralstream.data.listing import list_images, require_folder
 from ventralstream.data.pixels import normalise
@@ -149,7 +150,7 @@ def read_batches(
 
     Raises:
         VentralError: There is no such folder, an argument is out of its range, or, at the end of a pass from
-            position 0, not one image could be read.
+            position 0, not one image could be read; or a batch would not fit into memory.
     """
     folder = Path(folder)
     require_folder(folder)
@@ -160,6 +161,8 @@ def read_batches(
             "reading needs a batch size of 1 or more, 0 or more workers and a start among the "
             f"{len(ids)} images, got {batch_size}, {workers} and {start}."
         )
+    images, size = min(batch_size, len(ids)), preprocessing.size
+    check_memory(4 * images * preprocessing.channels * size**2, f"{images} images of {size} x {size} pixels")
     return _read_batches(folder, ids, batch_size, preprocessing, start, workers)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ventralstream.data.augment import Augment
+from ventralstream.errors import VentralError
 from ventralstream.jsonable import Spec, tagged
 from ventralstream.training.loss import DecisionLoss, Loss
 from ventralstream.training.optimizers import SGD, Optimizer
@@ -72,6 +73,12 @@ class Recipe(Spec):
     accumulate: Count = 1
     sync_norm: bool = False
     tbptt: Count | None = None
+
+    def check(self) -> None:
+        if self.schedule.warmup > self.epochs:
+            raise VentralError(
+                f"the schedule's warmup of {self.schedule.warmup:g} epochs is longer than the run of {self.epochs}"
+            )
 
 
 @tagged("place")
