@@ -1,8 +1,9 @@
 import time
 
 import pytest
+import torch
 
-from ventralstream.errors import printable, unknown
+from ventralstream.errors import about_memory, printable, unknown
 
 
 @pytest.mark.parametrize(
@@ -16,6 +17,12 @@ from ventralstream.errors import printable, unknown
 )
 def test_what_no_screen_shows_as_itself_is_escaped(text, shown):
     assert printable(text) == shown
+
+
+def test_want_of_memory_is_recognised():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**45)
+    assert about_memory(caught.value) and about_memory(MemoryError()) and not about_memory(RuntimeError("no"))
 
 
 def test_a_long_name_is_cut_and_quickly_compared():

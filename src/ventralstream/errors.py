@@ -50,7 +50,8 @@ def exit_code(error: BaseException) -> int:
 def about_memory(error: BaseException) -> bool:
     """Whether an error says that there is too little memory."""
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in str(error) or "not enough memory" in str(error))
+        isinstance(error, RuntimeError)
+        and any(said in str(error) for said in ("out of memory", "not enough memory", "can't allocate memory"))
     )
 
 

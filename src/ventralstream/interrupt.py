@@ -16,7 +16,8 @@ class Interruption:
     """While it is entered, SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGUSR2 (Slurm's) are noted, and nothing else happens.
 
     The loop asks `wanted` where it can stop. Further signals change nothing: what is being saved is saved. Outside
-    the main thread, where Python handles no signals, it does nothing.
+    the main thread, where Python handles no signals, it does nothing. Entered inside another one, it knows what came to
+    that, and hands on to it what comes.
 
     Attributes:
         signum: The first signal that came, or None.
@@ -25,6 +26,7 @@ class Interruption:
     def __init__(self) -> None:
         self.signum: int | None = None
         self._before: dict[int, Any] = {}
+        self._outer: Interruption | None = None
 
     @property
     def wanted(self) -> bool:
@@ -36,12 +38,18 @@ class Interruption:
             for signum in _SIGNALS:
                 # with nohup a lost terminal is no reason to stop
                 if not (signum == getattr(signal, "SIGHUP", None) and signal.getsignal(signum) is signal.SIG_IGN):
-                    self._before[signum] = signal.signal(signum, self._note)
+                    self._before[signum] = before = signal.signal(signum, self._note)
+                    owner = getattr(before, "__self__", None)
+                    self._outer = owner if isinstance(owner, Interruption) else self._outer
+            if self._outer is not None:
+                self.signum = self._outer.signum
         return self
 
     def __exit__(self, *_: object) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+        if self._outer is not None and self.signum is not None:
+            self._outer._note(self.signum, None)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.signum = self.signum or signum

@@ -25,7 +25,7 @@ def test_a_search_from_space_to_file(tmp_path, monkeypatch, ventral):
     code, _, said = ventral("search", "create", small.file, "--recipe", "short.yaml", "--trials", 4)
     assert code == 2 and "there is a study 'small' already, with another sampler and trials" in said
     code, _, said = ventral("search", "work", "small", "--threads", 1)
-    assert code == 0 and "'small' has its 3 trials; 3 of them were done here" in said, said
+    assert code == 0 and "3 trials of 'small' were done here; it has 3 of the 3 that it wants" in said, said
     code, out, _ = ventral("search", "status", "small")
     assert code == 0 and "3 of 3" in out and "trained" in out
     for which in ("best", "median"):

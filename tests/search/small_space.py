@@ -22,7 +22,9 @@ def small(width: int, kernel: int, cell: bool) -> NetworkSpec:
         vs.Area("decoder", (GlobalPool(), Linear(CLASSES))),
     )
     connections = (vs.Connection("image", "conv", delay=0), vs.Connection("conv", "decoder"))
-    return NetworkSpec("small", areas, connections, "decoder", input_shape=(3, 16, 16), steps=3)
+    return NetworkSpec(
+        "small", areas, connections, "decoder", input_shape=(1, 16, 16), steps=3, mean=(0.5,), std=(0.5,)
+    )
 
 
 CLASSES = 10

@@ -139,6 +139,22 @@ def test_values_that_do_not_fit_are_refused(change, message) -> None:
         small.candidate({**small.known["wide"], **change})
 
 
+def test_feedback_among_areas_with_underscores_in_their_names() -> None:
+    space = load_space("cifar-small")
+    names = {name: f"V_{i}" for i, name in enumerate(space.areas)}
+    text = json.dumps(space.to_json())
+    for old, new in names.items():
+        text = text.replace(f'"{old}"', f'"{new}"')
+    space = from_json(json.loads(text)).replace(feedback="independent")
+    assert len(space.edges) == 3
+    values = space.values(space.with_cell(space.cells[0]))
+    values |= {f"feedback.{edge}": True for edge in space.edges}
+    back = [c for c in space.candidate(values).spec.connections if c.kind == "feedback"]
+    assert {(c.source, c.target) for c in back} == {("V_1", "V_0"), ("V_2", "V_0"), ("V_2", "V_1")}
+    with pytest.raises(VentralError, match="unknown connection 'V_0_V_1'"):
+        space.replace(cells=(space.cells[0].replace(feedback=("V_0_V_1",)),))
+
+
 def test_a_space_that_cannot_be_is_refused(tmp_path: Path) -> None:
     def takes(width):
         raise AssertionError

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,13 +20,15 @@ from ventralstream.errors import Interrupted, VentralError
 from ventralstream.jsonable import tagged
 from ventralstream.search import OneOf, load_space
 from ventralstream.search.attempt import Attempt
+from ventralstream.search.database import without_password
 from ventralstream.search.objective import Hooks, Objective, Outcome, Training
-from ventralstream.search.options import Search
+from ventralstream.search.options import Search, Surrogate
 from ventralstream.search.space import Candidate
 from ventralstream.search.status import status
 from ventralstream.search.storage import connect
 from ventralstream.search.study import Study, create_study, open_study
 from ventralstream.search.worker import work
+from ventralstream.training import Recipe
 from ventralstream.training.finite import NotFinite
 
 Made = Callable[..., Study]
@@ -75,18 +79,115 @@ def test_real_training_gives_the_same_study_twice(made: Made) -> None:
     ]
 
 
-def test_a_grid_tries_every_point_once(made: Made) -> None:
-    from ventralstream.search import search_space
+SPACES = """
+from small_space import small
+from ventralstream.search import OneOf, search_space
 
-    space = search_space(width=OneOf((4, 8)), kernel=OneOf((1, 3)), cell=OneOf())(small.make)
+few = search_space(width=OneOf((4, 8)), kernel=OneOf((1, 3)), cell=OneOf())(small.make)
+wide = search_space(width=OneOf((12, 16)), kernel=OneOf((1, 3)), cell=OneOf())(small.make)
+"""
+
+
+@pytest.fixture
+def spaces(tmp_path: Path) -> Path:
+    """A file of two spaces of one function, which stands in another file."""
+    path = tmp_path / "spaces.py"
+    path.write_text(SPACES)
+    return path
+
+
+def test_a_grid_tries_every_point_once(made: Made, spaces: Path) -> None:
+    space = load_space(f"{spaces}:few")
     study = made(space=space, sampler="grid")
     assert study.search.trials == 8
     work(study)
     assert len({tuple(sorted(t.params.items())) for t in study.trials}) == 8
+    budget = made("budget", Costly(), space=space, sampler="grid", max_parameters=400)
+    work(budget)
+    told = [t.user_attrs["outcome"] for t in budget.trials]
+    assert len(told) == 8 and 0 < told.count("refused") < 8 and set(told) == {"refused", "trained"}
     with pytest.raises(
         VentralError, match=r"a grid needs a few values of each parameter, 'recipe.optimizer.lr' has any"
     ):
         made("fine", sampler="grid")
+
+
+@tagged("test_costly")
+@dataclass(frozen=True)
+class Costly(Objective):
+    """Counts what a network costs, and does nothing."""
+
+    def run(self, candidate: Candidate, hooks: Hooks) -> Outcome:
+        return Outcome(0.5)
+
+
+def test_a_space_is_found_again_by_its_own_name(made: Made, spaces: Path, tmp_path: Path) -> None:
+    study = made(space=load_space(f"{spaces}:wide"), sampler="random", trials=4)
+    assert study.space_name == "wide"
+    again = open_study(study.name, str(tmp_path / "search.db"))
+    work(again)
+    assert {t.params["width"] for t in again.trials} <= {12, 16}
+    from ventralstream.search import search_space
+
+    other = search_space(width=OneOf((64, 128)), kernel=OneOf((1, 3)), cell=OneOf())(small.make)
+    with pytest.raises(VentralError, match="makes another space by the name 'small' than the study's"):
+        _ = made("other", space=other).space
+
+    def build(width):
+        raise AssertionError
+
+    nowhere = replace(search_space(width=OneOf((64, 128)))(build), source="")
+    with pytest.raises(VentralError, match="the function of the space 'build' stands in no file"):
+        made("notebook", space=nowhere)
+
+
+def test_a_study_whose_file_was_changed_can_be_looked_at(made: Made, spaces: Path, tmp_path: Path) -> None:
+    work(made(space=load_space(f"{spaces}:few"), sampler="random"))
+    spaces.write_text(SPACES + "# changed")
+    again = open_study("study", str(tmp_path / "search.db"))
+    assert again.best.params["width"] in (4, 8) and status(again).settled == 3
+    with pytest.raises(VentralError, match="was changed since the study was made of its space 'few'"):
+        work(again)
+
+
+def test_the_folder_of_another_study_is_refused(made: Made, tmp_path: Path) -> None:
+    study = made(objective=Stops(), trials=1)
+    with pytest.raises(Interrupted):
+        work(study, PLACE)
+    second = str(tmp_path / "second.db")
+    with pytest.raises(VentralError, match=r"'.*study' holds trials of another study; remove it, or give"):
+        made(storage=second)
+    assert made("another", storage=second).folder == tmp_path / "another"
+
+
+def test_more_trials_may_be_asked_of_a_study(made: Made) -> None:
+    work(made(trials=2))
+    assert work(made(trials=5)) == 3
+    assert made(trials=5).search.trials == 5
+
+
+def test_what_no_trial_could_do_is_said_before_the_first(made: Made, tmp_path: Path) -> None:
+    wrong = made("root", objective=Training())
+    with pytest.raises(VentralError, match="the files of 'cifar10' were expected in"):
+        wrong_recipe = Recipe(data="cifar10", epochs=1)
+        study = create_study("cifar", str(tmp_path / "search.db"), small, wrong_recipe, Search(trials=3))
+        work(study, PLACE.replace(root=str(tmp_path / "nowhere")))
+    larger = "from small_space import small as build\nfrom ventralstream.search import OneOf, search_space\n"
+    larger += "@search_space(width=OneOf((4, 8)))\ndef larger(width):\n"
+    larger += "    return build.make(width, 3, False).replace(input_shape=(1, 24, 24))\n"
+    (tmp_path / "larger.py").write_text(larger)
+    other = made("larger", objective=Training(), space=load_space(f"{tmp_path / 'larger.py'}:larger"))
+    with pytest.raises(VentralError, match="are for images of 1 x 24 x 24, those of 'scenes' are 1 x 16 x 16"):
+        work(other, PLACE)
+    surrogate = made("surrogate", objective=Surrogate(foretold_space="nothing"))
+    with pytest.raises(VentralError, match="the table has 0 trained networks"):
+        work(surrogate, PLACE)
+    for untouched in (wrong, study, other, surrogate):
+        assert all(t.state.name == "WAITING" for t in untouched.trials)
+    raising = made("raising", objective=Breaks("raised"), trials=9)
+    with pytest.raises(VentralError, match=r"the last 3 trials all ended with an error \(raised: KeyError: 'area'\)"):
+        work(raising, PLACE)
+    assert len(raising.trials) == 3
 
 
 def test_a_candidate_that_was_tried_before_gets_its_value(made: Made) -> None:
@@ -186,6 +287,84 @@ def test_successive_halving_prunes_by_the_accuracy_after_each_epoch(made: Made) 
         assert set(trial.intermediate_values) == ({1} if trial.user_attrs["outcome"] == "pruned" else {1, 2})
 
 
+@tagged("test_cut")
+@dataclass(frozen=True)
+class Cut(Objective):
+    """Reports two epochs; the first trial is interrupted between them so many times."""
+
+    times: int = 4
+    costs: ClassVar[bool] = False
+    known: ClassVar[bool] = False
+
+    def run(self, candidate: Candidate, hooks: Hooks) -> Outcome:
+        hooks.folder.mkdir(parents=True, exist_ok=True)
+        tries = len(list(hooks.folder.iterdir()))
+        (hooks.folder / str(tries)).touch()
+        value = 0.9 if hooks.number == 0 else 0.8 * int(candidate.key[:8], 16) / 2**32
+        hooks.report(1, value)
+        if hooks.number == 0 and tries < self.times:
+            raise Interrupted
+        hooks.report(2, value)
+        return Outcome(value)
+
+
+def work_through(study: Study) -> None:
+    """Works on a study again and again until it has enough."""
+    while True:
+        try:
+            work(study, PLACE)
+            return
+        except Interrupted:
+            continue
+
+
+def test_an_interrupted_trial_competes_once_and_what_is_drawn_after_it_is_the_same(made: Made) -> None:
+    whole, cut = made("whole", Cut(0), trials=8, halving=2), made("cut", Cut(), trials=8, halving=2)
+    for study in (whole, cut):
+        work_through(study)
+    told = [
+        [(t.params, t.user_attrs["outcome"]) for t in study.trials if t.user_attrs["outcome"] != "interrupted"]
+        for study in (whole, cut)
+    ]
+    assert len(cut.trials) == len(whole.trials) + 4
+    assert told[0] == told[1] and [outcome for _, outcome in told[0]].count("trained") >= 2
+
+
+def test_no_trial_is_pruned_after_its_own_last_epoch(made: Made, tmp_path: Path) -> None:
+    text = "from small_space import small as build\nfrom ventralstream.search import OneOf, search_space\n"
+    text += "@search_space(width=OneOf((4, 8, 12, 16)), recipe={'epochs': OneOf((1, 3))})\n"
+    text += "def brief(width):\n    return build.make(width, 3, False)\n"
+    (tmp_path / "brief.py").write_text(text)
+    study = made(objective=Epochs(), space=load_space(f"{tmp_path / 'brief.py'}:brief"), trials=12, halving=2)
+    work(study)
+    told = {(t.params["recipe.epochs"], t.user_attrs["outcome"]) for t in study.trials}
+    assert (3, "pruned") in told and (1, "trained") in told and (1, "pruned") not in told
+
+
+@tagged("test_epochs")
+@dataclass(frozen=True)
+class Epochs(Objective):
+    """Reports as many epochs as the candidate's recipe has, each trial worse than the one before."""
+
+    costs: ClassVar[bool] = False
+    known: ClassVar[bool] = False
+
+    def run(self, candidate: Candidate, hooks: Hooks) -> Outcome:
+        for epoch in range(1, candidate.recipe(hooks.recipe).epochs + 1):
+            hooks.report(epoch, 0.9 - 0.01 * hooks.number)
+        return Outcome(0.9)
+
+
+def test_the_pace_is_that_of_trials_that_count(made: Made) -> None:
+    study = made(objective=Costly(), sampler="random", trials=4, max_parameters=400)
+    work(study)
+    with sqlite3.connect(study.storage.engine.url.database) as database:
+        begin = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=4)
+        database.execute("update trials set datetime_complete = ?", (str(begin),))
+    assert "refused" in status(study).outcomes
+    assert status(study).per_minute == pytest.approx(1.0, rel=0.1)
+
+
 # --- what a trial costs
 
 
@@ -232,11 +411,30 @@ class Stops(Training):
                 nonlocal done
                 done += 1
                 if done == 4:
-                    import signal
-
                     signal.raise_signal(signal.SIGINT)
 
             hooks = Hooks(**{**vars(hooks), "tick": tick})
+        return super().run(candidate, hooks)
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_a_signal_before_a_training_begins_ends_it_at_once_with_the_signals_code(made: Made, number: str) -> None:
+    study = made(objective=Hears(number), trials=1)
+    with pytest.raises(Interrupted) as caught:
+        work(study, PLACE)
+    assert caught.value.code == {"SIGTERM": 143, "SIGINT": 130}[number]
+    assert not study.trials[0].intermediate_values and [t.state.name for t in study.trials] == ["FAIL", "WAITING"]
+
+
+@tagged("test_hears")
+@dataclass(frozen=True)
+class Hears(Training):
+    """Gets a signal before the training begins."""
+
+    number: str = "SIGTERM"
+
+    def run(self, candidate: Candidate, hooks: Hooks) -> Outcome:
+        signal.raise_signal(signal.Signals[self.number])
         return super().run(candidate, hooks)
 
 
@@ -272,7 +470,7 @@ def test_a_trial_in_which_workers_die_again_and_again_is_given_up(made: Made) ->
         optuna.storages.fail_stale_trials(study.optuna)
     assert [t.state.name for t in study.trials] == ["FAIL"] * 3
     assert work(study) == 0
-    assert status(study).outcomes == {"died": 3}
+    assert status(study).outcomes == {"died": 3} and status(study).settled == 1
 
 
 @pytest.mark.parametrize("noted", ["trained", "pruned", "diverged"])
@@ -295,12 +493,19 @@ def test_a_worker_that_dies_after_its_last_note_loses_no_trial(made: Made, noted
 # --- bad input
 
 
+def test_no_password_is_shown() -> None:
+    for text in ("postgresql://me:se:cr/et@host/db", "--storage=postgresql+psycopg://me:se:cr/et@host:5/db"):
+        assert without_password(text) == text.replace("se:cr/et", "***")
+    for text in ("search.db", "sqlite:////tmp/search.db", "postgresql://me@host/db", "me@host", "a:b@c"):
+        assert without_password(text) == text
+
+
 def test_bad_input_is_one_sentence(made: Made, tmp_path: Path) -> None:
     study = made()
     database = str(tmp_path / "search.db")
     assert made().name == study.name  # the same again is no matter
-    with pytest.raises(VentralError, match="there is a study 'study' already, with another trials; choose another"):
-        made(trials=9)
+    with pytest.raises(VentralError, match="there is a study 'study' already, with 3 trials; choose another"):
+        made(trials=2)
     with pytest.raises(VentralError, match="there is a study 'study' already, with another space, 'small'"):
         create_study("study", database, load_space("cifar-small"), RECIPE)
     with pytest.raises(VentralError, match=r"unknown study 'studdy' in .*; did you mean 'study'"):

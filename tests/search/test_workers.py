@@ -13,6 +13,7 @@ from postgres import Server, programs
 from small_space import small
 from small_study import RECIPE
 
+from ventralstream.search import cluster
 from ventralstream.search.objective import Sleep
 from ventralstream.search.options import Search
 from ventralstream.search.status import status
@@ -24,6 +25,15 @@ VENTRAL = [sys.executable, "-m", "ventralstream"]
 
 
 @pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed (Debian: apt-get install postgresql)")
+def test_workers_on_a_machine_take_its_gpus_in_turn(monkeypatch) -> None:
+    for given, seen in (("2,5", ["2", "5", "2"]), ("7", ["7"] * 3), ("", [""] * 3)):
+        monkeypatch.setenv(cluster.GPUS, given)
+        assert [cluster.environment_of(number)[cluster.GPUS] for number in range(3)] == seen
+    monkeypatch.delenv(cluster.GPUS)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert [cluster.environment_of(number)[cluster.GPUS] for number in range(3)] == ["0", "1", "0"]
+
+
 def test_faults_lose_nothing() -> None:
     done = subprocess.run(
         [sys.executable, SCRIPT, "--faults", "6", "--trials", "14"], capture_output=True, text=True, timeout=600

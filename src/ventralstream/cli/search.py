@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,6 +75,7 @@ def create(
     E.g. `ventral search create cifar-small --trials 150 --sampler tpe`.
     """
     from ventralstream.progress import stdout_console
+    from ventralstream.search.database import without_password
     from ventralstream.search.spaces import load_space
     from ventralstream.search.study import create_study
     from ventralstream.training import load_recipe
@@ -81,15 +83,18 @@ def create(
     made_of = load_space(space)
     search = changed(Search(), how or {})
     made = create_study(study or made_of.name, storage, made_of, load_recipe(recipe), search, folder=folder)
-    where = "" if storage == DATABASE else f" --storage {storage}"
+    shown = without_password(storage)
+    which = shlex.quote(made.name) + ("" if storage == DATABASE else f" --storage {shlex.quote(shown)}")
     console = stdout_console()
     console.print(
-        f"the study '{made.name}' is in '{printable(storage)}': {len(made.space.parameters)} parameters,"
-        f" {len(made.space.known)} known points, {made.search.trials} trials by {made.search.sampler}"
+        f"the study '{printable(made.name)}' is in '{printable(shown)}': {len(made.parameters)} parameters,"
+        f" {len(made_of.known)} known points, {made.search.trials} trials by {made.search.sampler}"
     )
-    console.print(f"work on it:  ventral search work {made.name}{where}")
-    console.print(f"look at it:  ventral search status {made.name}{where} --live")
-    console.print(f"or with:     optuna-dashboard {_url(made)}")
+    console.print(f"work on it:  ventral search work {which}")
+    console.print(f"look at it:  ventral search status {which} --live")
+    console.print(f"or with:     optuna-dashboard {shlex.quote(without_password(made.storage.url))}")
+    if shown != storage:
+        console.print("(*** stands for the password: better leave it out, and set PGPASSWORD)")
 
 
 @app.command()
@@ -127,6 +132,7 @@ def work(
     from ventralstream.progress import stderr_console
     from ventralstream.search import cluster, worker
     from ventralstream.search.attempt import worker_name
+    from ventralstream.search.status import status as status_of
     from ventralstream.search.storage import PATIENCE, connect
     from ventralstream.search.study import Study
     from ventralstream.training import Place
@@ -145,7 +151,10 @@ def work(
     opened.storage.patience = PATIENCE
     console.print(f"worker {worker_name()} works on '{study}'")
     done = worker.work(opened, place, trials=trials, say=console.print)
-    console.print(f"'{study}' has its {opened.search.trials} trials; {done} of them were done here")
+    now = status_of(opened)
+    console.print(
+        f"{done} trials of '{printable(study)}' were done here; it has {now.settled} of the {now.wanted} that it wants"
+    )
 
 
 @app.command()
@@ -204,7 +213,8 @@ def export(
     spec = spec_from_json(found.user_attrs["spec"])
     write_text(out, spec.replace(name=f"{opened.name}_{found.number}").to_text())
     recipe = "cifar10" if opened.recipe.data == "cifar10" else "RECIPE"  # the trials' own is a brief one
-    print(f"trial {found.number} is in '{printable(out)}'; train it: ventral train {out} --recipe {recipe} --out RUN")
+    command = f"ventral train {shlex.quote(str(out))} --recipe {recipe} --out RUN"
+    print(f"trial {found.number} is in '{printable(out)}'; train it: {command}")
 
 
 @app.command()
@@ -284,10 +294,3 @@ def _table(study: str, now: Status) -> Table:
     for name, text in rows:
         table.add_row(Text(name), Text(printable(text)))
     return table
-
-
-def _url(study: Study) -> str:
-    from ventralstream.search.database import hidden
-
-    url = study.storage.url
-    return url if url.startswith("sqlite") else hidden(url)

@@ -149,7 +149,7 @@ class Attempt:
             self._note(trial, TWIN, f"it was enqueued twice; see trial {twin.number}", seconds())
             raise TrialFailed
         candidate = study.space.candidate(values)
-        candidate.recipe(study.recipe)  # refuses what does not fit before anything else
+        last = candidate.recipe(study.recipe).epochs  # refuses what does not fit before anything else
         parameters, flops = forward_cost(candidate.spec) if search.objective.costs else (0, 0)
         key = candidate.key
         with study.storage.together():
@@ -175,7 +175,7 @@ class Attempt:
                 return
             told.add(epoch)
             trial.report(accuracy, epoch)
-            if search.halving and epoch < study.recipe.epochs and trial.should_prune():
+            if search.halving and epoch < last and trial.should_prune():
                 raise TrialPruned
 
         looked = time.monotonic()

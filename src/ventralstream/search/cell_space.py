@@ -1,7 +1,8 @@
 """The space of Nayebi et al. 2018: one local cell, which areas have it and send feedback to which (docs/papers.md A.5).
 
-Of the local graph each edge is there or not, adds or multiplies by tanh or sigmoid, and is a full or a depth-separable
-convolution with a kernel of its own. The published ranges are unknown; those of our spaces are our choice.
+What is chosen of the local graph are the options of the published cell (`ventralstream.cells.Reciprocal`): which of its
+optional edges are there, tanh or sigmoid, full or depth-separable convolutions and their kernels. The published ranges
+are unknown; those of our spaces are our choice.
 """
 
 from __future__ import annotations
@@ -105,6 +106,11 @@ class CellSpace(Spec):
         for name in self.readouts:
             if name not in tags(Readout):
                 raise unknown("readout", name, tags(Readout), f" in the space '{self.name}'")
+        if len(self.edges) < len(self._pairs):
+            raise VentralError(f"two connections of the space '{self.name}' have one name; call its areas otherwise")
+        for edge in (edge for known in self.cells for edge in known.feedback):
+            if edge not in self.edges:
+                raise unknown("connection", edge, self.edges, f" in the space '{self.name}'")
         check_training(self.parameters)
         least = first_steps(self.network)[self.network.readout_area] + 1
         if self.steps is not None and self.steps.low < least:
@@ -121,10 +127,17 @@ class CellSpace(Spec):
     @property
     def edges(self) -> tuple[str, ...]:
         """The long-range connections that may be there, each "SOURCE_TARGET", from late areas to early ones."""
-        if self.feedback == "none":
-            return ()
-        pairs = [(s, t) for i, t in enumerate(self.areas) for s in self.areas[i + 1 :]]
-        return tuple(f"{s}_{t}" for s, t in pairs)
+        return tuple(self._ends)
+
+    @property
+    def _pairs(self) -> list[tuple[str, str]]:
+        later = [] if self.feedback == "none" else list(enumerate(self.areas, 1))
+        return [(source, target) for i, target in later for source in self.areas[i:]]
+
+    @cached_property
+    def _ends(self) -> dict[str, tuple[str, str]]:
+        """The source and the target of each connection."""
+        return {f"{source}_{target}": (source, target) for source, target in self._pairs}
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:
@@ -170,7 +183,7 @@ class CellSpace(Spec):
         threshold = chosen.get(P_EDGE)
         edges = []
         for edge in self.edges:
-            source, _, target = edge.rpartition("_")
+            source, target = self._ends[edge]
             value = chosen[FEEDBACK + edge]
             there = value <= threshold if threshold is not None else value  # type: ignore[operator]
             if there and source in areas and target in areas:
@@ -248,8 +261,7 @@ class CellSpace(Spec):
             if norm != "none" and first[area.name] >= first[self.areas[0]] and area.window is None:
                 changes["window"] = (first[area.name], None)
             made.append(area.replace(**changes))
-        ends = (edge.rpartition("_") for edge in edges)
-        back = tuple(Connection(source, target, "feedback") for source, _, target in ends)
+        back = tuple(Connection(*self._ends[edge], "feedback") for edge in edges)
         return base.replace(
             name=self.name,
             areas=tuple(made),

@@ -11,12 +11,9 @@ import time
 from ventralstream.errors import Interrupted, VentralError
 from ventralstream.interrupt import Interruption
 from ventralstream.search.study import Study
-from ventralstream.training.slurm import SUBMITTED, Slurm, Submitted, submit
+from ventralstream.training.slurm import Slurm, Submitted, submit
 
-
-def in_job() -> bool:
-    """Whether this process is a job of Slurm's already."""
-    return SUBMITTED in os.environ
+GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 def submit_workers(study: Study, workers: int, asked: str) -> list[Submitted]:
@@ -43,7 +40,7 @@ def submit_workers(study: Study, workers: int, asked: str) -> list[Submitted]:
 
 
 def run_workers(workers: int) -> None:
-    """Runs this process's command in so many processes, each one worker, until all have ended.
+    """Runs this process's command in so many processes, each one worker, until all have ended; GPUs go round.
 
     Raises:
         Interrupted: after a signal, which all of them get.
@@ -51,7 +48,7 @@ def run_workers(workers: int) -> None:
     """
     command = [sys.executable, "-m", "ventralstream", *_without(sys.argv[1:], "--workers")]
     with Interruption() as stop:
-        started = [subprocess.Popen(command) for _ in range(workers)]
+        started = [subprocess.Popen(command, env=environment_of(number)) for number in range(workers)]
         told = False
         while any(process.poll() is None for process in started):
             time.sleep(0.1)
@@ -67,6 +64,15 @@ def run_workers(workers: int) -> None:
     failed = [process.returncode for process in started if process.returncode]
     if failed:
         raise VentralError(f"{len(failed)} of {workers} workers failed; what they said is above")
+
+
+def environment_of(worker: int) -> dict[str, str]:
+    """The environment of a worker on this machine: it sees one of the GPUs that this process does."""
+    from torch import cuda
+
+    given = os.environ.get(GPUS)
+    gpus = [str(i) for i in range(cuda.device_count())] if given is None else [g for g in given.split(",") if g]
+    return dict(os.environ) | ({GPUS: gpus[worker % len(gpus)]} if len(gpus) > 1 else {})
 
 
 def _without(arguments: list[str], option: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import sqlalchemy
@@ -51,6 +52,11 @@ def hidden(url: str) -> str:
     except exc.ArgumentError:
         return url
     return str(made.database) if made.drivername.startswith("sqlite") else made.render_as_string(hide_password=True)
+
+
+def without_password(text: str) -> str:
+    """A text in which addresses of databases have no passwords."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
 
 
 def passes(error: BaseException) -> bool:

@@ -70,6 +70,18 @@ class Objective(Spec):
     costs: ClassVar[bool] = True
     known: ClassVar[bool] = True
 
+    def prepare(self, candidate: Candidate, recipe: Recipe, place: Place) -> None:
+        """Looks, before a worker's first trial, whether trials can be done here; the default has nothing to look at.
+
+        Args:
+            candidate: One of the space's.
+            recipe: The study's.
+            place: Where this worker trains.
+
+        Raises:
+            VentralError: if they cannot, which would be so for all.
+        """
+
     def run(self, candidate: Candidate, hooks: Hooks) -> Outcome:
         """Does it.
 
@@ -87,6 +99,11 @@ class Objective(Spec):
 @dataclass(frozen=True)
 class Training(Objective):
     """Trains the candidate by the study's recipe; its value is the best validation accuracy of an epoch."""
+
+    def prepare(self, candidate: Candidate, recipe: Recipe, place: Place) -> None:
+        from ventralstream.search.trial import check_trainable
+
+        check_trainable(candidate, recipe, place)
 
     def run(self, candidate: Candidate, hooks: Hooks) -> Outcome:
         from ventralstream.search.trial import train_candidate  # torch, and all that training needs

@@ -65,7 +65,7 @@ def _accuracy(study: Study, done: Sequence[FrozenTrial]) -> Iterator[str]:
     median = numbers.running_median(accuracy, over)
     late = accuracy[-max(1, len(accuracy) // 3) :]
     yield html.paragraph(
-        f"{len(done):,} networks of the space {printable(study.space.name)} were trained and validated. The best, trial"
+        f"{len(done):,} networks of the space {printable(study.space_name)} were trained and validated. The best, trial"
         f" {best.number}, has {best.value:.1%}; the median of the last third is {np.median(late):.1%}, of the first"
         f" {np.median(accuracy[: len(late)]):.1%}.",
         "lead",
@@ -244,7 +244,7 @@ def _about(study: Study, trials: Sequence[FrozenTrial]) -> list[tuple[str, str]]
     ended = [t.datetime_complete for t in trials if t.datetime_complete is not None]
     took = [t.user_attrs["seconds"] for t in numbers.complete(trials) if "seconds" in t.user_attrs]
     facts: list[tuple[str, Any]] = [
-        ("space", f"{study.space.name}, {len(study.space.parameters)} parameters"),
+        ("space", f"{study.space_name}, {len(study.parameters)} parameters"),
         ("sampler", search.sampler),
         ("seed", search.seed),
         ("trials", ", ".join(f"{n:,} {kind}" for kind, n in counts.most_common()) or "none"),

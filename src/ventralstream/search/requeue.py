@@ -20,6 +20,11 @@ def first_number(trial: FrozenTrial) -> int:
     return int(trial.system_attrs.get(FIRST, trial.number))
 
 
+def is_again(trial: FrozenTrial) -> bool:
+    """Whether it goes on with a trial that was cut short."""
+    return HISTORY in trial.system_attrs
+
+
 def cut_short(trial: FrozenTrial) -> bool:
     """Whether a trial failed because its worker was interrupted or died; all others say what came of them."""
     return outcome_of(trial) in (INTERRUPTED, DIED)
@@ -57,16 +62,21 @@ def requeue(study: optuna.Study, trial: FrozenTrial, deaths: int) -> None:
     )
 
 
+def handed_on(trials: list[FrozenTrial]) -> set[int]:
+    """The numbers of trials that were cut short and enqueued again, as other trials."""
+    return {number for trial in trials for number in trial.system_attrs.get(HISTORY, [])}
+
+
 def forgotten(trials: list[FrozenTrial], grace: float, deaths: int) -> list[FrozenTrial]:
     """Trials that were cut short so long ago, and that whoever should have enqueued them again did not live to."""
-    handed_on = {number for trial in trials for number in trial.system_attrs.get(HISTORY, [])}
+    again = handed_on(trials)
     before = datetime.now() - timedelta(seconds=grace)
     return [
         trial
         for trial in trials
         if cut_short(trial)
         and not given_up(trial, deaths)
-        and trial.number not in handed_on
+        and trial.number not in again
         and trial.datetime_complete is not None
         and trial.datetime_complete < before
     ]

@@ -15,12 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 from ventralstream.errors import VentralError
 from ventralstream.search.options import SamplerName
 from ventralstream.search.parameters import Number, OneOf, Parameter, Value, Whole
+from ventralstream.search.requeue import is_again
 
 MOST_POINTS = 10_000  # of a grid
 
 
 class Sampler(BaseSampler):
-    """TPE or random draws, of which a trial's depend on the study's seed, the trial's number and the trials before.
+    """TPE or random draws, of which a trial's depend on the study's seed, how many were begun before, and their values.
 
     So a study that was interrupted goes on as one that was not, and workers do not draw the same. All parameters are
     drawn together (multivariate TPE), as the space does not change from trial to trial.
@@ -55,7 +56,9 @@ class Sampler(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Makes the trial's own random numbers."""
-        seed = int(np.random.SeedSequence((self.seed, trial.number)).generate_state(1)[0])
+        before = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
+        number = sum(not is_again(t) for t in before)
+        seed = int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0])
         if self.kind == "tpe":
             self._of_trial = TPESampler(seed=seed, n_startup_trials=self.startup)
         else:

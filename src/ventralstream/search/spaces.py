@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ventralstream.models.convrnn import (
 from ventralstream.models.convrnn_cifar import shallow_small
 from ventralstream.search.cell_space import CellSpace, KnownCell, Searched
 from ventralstream.search.function_space import FunctionSpace
-from ventralstream.search.parameters import Number, OneOf, Whole
+from ventralstream.search.parameters import Number, OneOf, Parameter, Whole
 from ventralstream.search.space import Space
 
 SMALL_CHANNELS = (32, 32, 32, 64, 64)
@@ -176,7 +177,34 @@ def space_from_json(data: Any, source: str, file: str | Path | None = None) -> S
             f"'{printable(path)}' was changed since the study was made of its space '{data['name']}'; put it back, or"
             " begin a new study"
         )
-    return _from_module(path, data["name"])
+    found = _from_module(path, data["name"])
+    if parameters_from_json(found.to_json()) != parameters_from_json(data):
+        raise VentralError(
+            f"'{printable(path)}' makes another space by the name '{data['name']}' than the study's; make the study"
+            " with FILE.py:NAME"
+        )
+    return found
+
+
+def parameters_from_json(data: Any) -> Mapping[str, Parameter]:
+    """What is chosen in a space, by name, without the function that it may be.
+
+    Args:
+        data: What `Space.to_json` gave.
+    """
+    if data["type"] == "function_space":
+        return {name: from_json(parameter) for name, parameter in data["parameters"].items()}
+    found: CellSpace = from_json(data)
+    return found.parameters
+
+
+def check_found_again(space: Space) -> None:
+    """Raises VentralError if workers could not find a space again: its function stands in no file."""
+    if isinstance(space, FunctionSpace) and not space.source:
+        raise VentralError(
+            f"the function of the space '{space.name}' stands in no file (but in a notebook, say), so that workers"
+            " cannot find it; put it into a .py file, and give that to load_space"
+        )
 
 
 def _split(text: str) -> tuple[Path, str | None]:
@@ -202,4 +230,8 @@ def _from_module(path: Path, name: str | None) -> Space:
         names = ", ".join(found)
         hint = f"it makes {names}; say which, as in {where}:{next(iter(found))}" if found else "it makes none"
         raise VentralError(f"'{where}' should make one space: {hint}")
-    return found[name] if name is not None else next(iter(found.values()))
+    name = name or next(iter(found))
+    space = found[name]
+    if isinstance(space, FunctionSpace):  # where it is found again; its function may come from another file
+        return replace(space, name=name, file=str(path.absolute()), source=path.read_text(encoding="utf-8"))
+    return space

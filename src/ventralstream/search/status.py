@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ from optuna.trial import TrialState
 from sqlalchemy import func, orm
 
 from ventralstream.search.outcomes import DIED, INTERRUPTED, OUTCOME, REFUSED, TWIN, said_of
+from ventralstream.search.requeue import given_up
 from ventralstream.search.study import Study
 
 _RECENT = 50  # finished trials, of which the pace is taken
@@ -77,7 +79,9 @@ def _status(study: Study) -> Status:
         ended = (
             session.execute(
                 sqlalchemy.select(trial._datetime_complete_utc)
+                .outerjoin(attribute, outcome_of(OUTCOME))
                 .where(mine, trial.state.in_([TrialState.COMPLETE, TrialState.PRUNED]))
+                .where(sqlalchemy.func.coalesce(attribute.value_json, "") != json.dumps(REFUSED))
                 .order_by(trial._datetime_complete_utc.desc())
                 .limit(_RECENT)
             )
@@ -95,6 +99,9 @@ def _status(study: Study) -> Status:
         name = said_of(state, None if said is None else str(said).strip('"'))
         by_outcome[name] = by_outcome.get(name, 0) + count
     settled = sum(n for name, n in by_outcome.items() if name not in (DIED, INTERRUPTED, REFUSED, TWIN))
+    if by_outcome.get(DIED):
+        failed = study.optuna.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+        settled += sum(given_up(t, study.search.deaths) for t in failed)
     times = [time for time in ended if time is not None]
     minutes = (datetime.now(UTC).replace(tzinfo=None) - times[-1]).total_seconds() / 60 if len(times) > 1 else 0
     return Status(

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, TrialState
 
-from ventralstream.errors import VentralError, unknown
+from ventralstream.errors import VentralError, printable, unknown
+from ventralstream.files import write_text
 from ventralstream.jsonable import from_json
-from ventralstream.search.database import hidden
+from ventralstream.search.database import hidden, without_password
+from ventralstream.search.enqueue import enqueue
+from ventralstream.search.halving import pruner
 from ventralstream.search.options import Search
 from ventralstream.search.requeue import requeue
 from ventralstream.search.sampling import Sampler, distributions, grid
-from ventralstream.search.space import Space
-from ventralstream.search.spaces import space_from_json
+from ventralstream.search.space import Candidate, Space
+from ventralstream.search.spaces import check_found_again, parameters_from_json, space_from_json
 from ventralstream.search.storage import LOOK, Storage, connect
 from ventralstream.training.provenance import provenance
 from ventralstream.training.recipe import Recipe
 
+MARK = "study.txt"  # in the trials' folder: whose it is
 SEARCH = "search"  # the study's attribute that is written last: it is whole then
 
 
@@ -37,14 +42,14 @@ class Study:
     Attributes:
         optuna: Optuna's study.
         search: How the space is searched.
-        space: The space.
         recipe: How a trial is trained.
+        parameters: What is chosen, by name.
         folder: Where the trials' folders are.
         space_of: What is drawn in a trial, in Optuna's words.
     """
 
     def __init__(self, name: str, storage: Storage, space_file: Path | None = None) -> None:
-        self.name, self.storage = name, storage
+        self.name, self.storage, self._space_file = name, storage, space_file
         try:
             self.optuna = optuna.load_study(study_name=name, storage=storage)
         except KeyError:
@@ -58,14 +63,24 @@ class Study:
             )
         self.attributes: dict[str, Any] = attributes
         self.search: Search = from_json(attributes[SEARCH])
-        self.space: Space = space_from_json(attributes["space"], attributes["script"], space_file)
         self.recipe: Recipe = from_json(attributes["recipe"])
         self.folder = Path(attributes["folder"])
-        self.space_of = distributions(self.space.parameters)
-        self.optuna.sampler = Sampler(self.search.sampler, self.space.parameters, self.search.seed, self.search.startup)
-        self.optuna.pruner = _pruner(self.search)
+        self.parameters = parameters_from_json(attributes["space"])
+        self.space_of = distributions(self.parameters)
+        self.optuna.sampler = Sampler(self.search.sampler, self.parameters, self.search.seed, self.search.startup)
+        self.optuna.pruner = pruner(self.search.halving)
         storage.heartbeat_interval, storage.grace_period = self.search.heartbeat, self.search.grace
         storage.heartbeat_stale_trial_callback = lambda study, trial: requeue(study, trial, self.search.deaths)
+
+    @cached_property
+    def space(self) -> Space:
+        """The space; VentralError if it is a user's whose file is gone or was changed."""
+        return space_from_json(self.attributes["space"], self.attributes["script"], self._space_file)
+
+    @property
+    def space_name(self) -> str:
+        """The space's name."""
+        return str(self.attributes["space"]["name"])
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -122,13 +137,15 @@ def create_study(
             the study's name if None.
 
     Raises:
-        VentralError: if there is a study of that name that differs, the database does not answer, or the budget is
-            one that no sample meets.
+        VentralError: if there is a study of that name that differs (more trials may be asked of it), the database
+            does not answer, the space is in no file, the recipe has not what is chosen of it, the budget is one that
+            no sample meets, or the folder holds trials of another study.
     """
     from ventralstream.search.budget import check_budget
 
     search = search or Search()
-    space.candidate(next(iter(space.known.values()), _some(space)))
+    check_found_again(space)
+    some_candidate(space).recipe(recipe)
     points = grid(space.parameters) if search.sampler == "grid" else []
     if points:
         search = search.replace(trials=len(points))
@@ -142,16 +159,16 @@ def create_study(
     there = made.user_attrs
     if SEARCH in there:
         _check_same(name, there, attributes)
+        if from_json(there[SEARCH]).trials < search.trials:
+            made.set_user_attr(SEARCH, attributes[SEARCH])
         return Study(name, kept)
     if search.max_parameters is not None or search.max_mflop is not None:
         check_budget(space, search)
+    _claim(Path(attributes["folder"]), name, attributes["id"])
     for key, value in attributes.items():
         if key != SEARCH:
             made.set_user_attr(key, value)
-    for point, values in space.known.items():
-        made.enqueue_trial(dict(values), {"known": point}, skip_if_exists=True)
-    for values in points:
-        made.enqueue_trial(values, skip_if_exists=True)
+    enqueue(made, kept, {point: dict(values) for point, values in space.known.items()}, points)
     made.set_user_attr(SEARCH, attributes[SEARCH])
     return Study(name, kept)
 
@@ -179,13 +196,14 @@ def _attributes(space: Space, recipe: Recipe, search: Search) -> dict[str, Any]:
     known = provenance()
     versions = {"ventralstream": known["ventralstream"], "python": known["python"], "optuna": optuna.__version__}
     return {
+        "id": uuid.uuid4().hex,
         "space": space.to_json(),
         "script": space.source,
         "recipe": recipe.to_json(),
         "seed": search.seed,
         "commit": known["git_commit"],
         "versions": versions | known["packages"],
-        "command": [str(word) for word in sys.argv],
+        "command": [without_password(str(word)) for word in sys.argv],
         SEARCH: search.to_json(),
     }
 
@@ -204,22 +222,31 @@ def _check_same(name: str, there: Mapping[str, Any], wanted: Mapping[str, Any]) 
             )
         if key == SEARCH:
             options = [option for option, value in wanted[key].items() if there[key].get(option) != value]
-            told = f"another {' and '.join(options)}"
+            if options == ["trials"] and there[key]["trials"] < wanted[key]["trials"]:
+                continue  # it goes on
+            told = f"{there[key]['trials']} trials" if options == ["trials"] else f"another {' and '.join(options)}"
         raise VentralError(f"there is a study '{name}' already, with {told}; choose another name, or go on with that")
 
 
-def _pruner(search: Search) -> BasePruner:
-    if not search.halving:
-        return NopPruner()
-    return SuccessiveHalvingPruner(min_resource=1, reduction_factor=search.halving)
+def _claim(folder: Path, name: str, own: str) -> None:
+    """Marks a folder as this study's; what a study of another database left there would be taken for its own."""
+    mark = folder / MARK
+    if any(folder.glob("trial_*/")) and (not mark.is_file() or mark.read_text(encoding="utf-8").strip() != own):
+        raise VentralError(
+            f"'{printable(folder)}' holds trials of another study; remove it, or give the study '{name}' another name"
+            " or --folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(mark, own + "\n")
 
 
-def _some(space: Space) -> dict[str, Any]:
-    """Some values: the first, or the smallest, of each parameter."""
-    return {
+def some_candidate(space: Space) -> Candidate:
+    """The candidate of the first known point, or else of the first, or the smallest, value of each parameter."""
+    smallest = {
         name: (parameter.grid() or (parameter.nearest(float("-inf")),))[0]
         for name, parameter in space.parameters.items()
     }
+    return space.candidate(next(iter(space.known.values()), smallest))
 
 
 def _value(trial: FrozenTrial) -> float:

@@ -20,6 +20,7 @@ from ventralstream.search.objective import Hooks, Objective, Outcome
 from ventralstream.search.outcomes import TRAINED
 from ventralstream.search.space import Candidate, split_training
 from ventralstream.search.trained import table
+from ventralstream.training.recipe import Place, Recipe
 
 LEAST = 20  # trained networks, below which nothing can be foretold
 TREES = 100
@@ -43,6 +44,9 @@ class Surrogate(Objective):
 
     foretold_from: str = ""
     foretold_space: str = ""
+
+    def prepare(self, candidate: Candidate, recipe: Recipe, place: Place) -> None:
+        self.foretell(candidate)
 
     def run(self, candidate: Candidate, hooks: Hooks) -> Outcome:
         by_epoch = self.foretell(candidate)

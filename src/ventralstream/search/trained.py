@@ -121,7 +121,7 @@ def _row(study: Study, trial: FrozenTrial, outcome: str) -> dict[str, Any]:
     return {
         "study": study.name,
         "trial": trial.number,
-        "space": study.space.name,
+        "space": study.space_name,
         "sampler": study.search.sampler,
         "seed": study.search.seed,
         "wanted": study.search.trials,

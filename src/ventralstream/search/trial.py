@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ventralstream.device import choose_device
 from ventralstream.errors import VentralError
 from ventralstream.files import remove
 from ventralstream.search.objective import Hooks, Outcome
@@ -12,7 +13,8 @@ from ventralstream.search.space import Candidate
 from ventralstream.training.checkpoint import checkpoints
 from ventralstream.training.folder import CHECKPOINTS, METRICS, check_is_run
 from ventralstream.training.metrics import read_rows
-from ventralstream.training.run import resume, train
+from ventralstream.training.recipe import Place, Recipe
+from ventralstream.training.run import resume, train, trained_spec
 
 
 def train_candidate(candidate: Candidate, hooks: Hooks) -> Outcome:
@@ -39,6 +41,22 @@ def train_candidate(candidate: Candidate, hooks: Hooks) -> Outcome:
         result = train(candidate.spec, candidate.recipe(hooks.recipe), hooks.folder, place=hooks.place, **each)
     by_step = [accuracy for accuracy in result.accuracy.values() if math.isfinite(accuracy)]
     return Outcome(max(reported.values(), default=result.decision), by_step)
+
+
+def check_trainable(candidate: Candidate, recipe: Recipe, place: Place) -> None:
+    """Raises VentralError if a candidate cannot be trained here, or not as it was counted: on images of its size."""
+    choose_device(place.device)
+    found, trained = candidate.recipe(recipe), candidate.spec
+    shape = trained_spec(trained, found, place).input_shape
+    if shape != trained.input_shape:
+        raise VentralError(
+            f"the networks of the space are for images of {_size(trained.input_shape)}, those of '{found.data}' are"
+            f" {_size(shape)}, so that operations would be counted wrongly; give the space's networks that input_shape"
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _begun(hooks: Hooks) -> bool:

@@ -13,12 +13,13 @@ from ventralstream.errors import Interrupted, VentralError
 from ventralstream.interrupt import Interruption
 from ventralstream.search.attempt import Attempt, TrialFailed
 from ventralstream.search.database import Unanswered
-from ventralstream.search.outcomes import KNOWN, PRUNED, REFUSED, TRAINED, TWIN, outcome_of
+from ventralstream.search.outcomes import RAISED, REFUSED, SETTLED, TWIN, outcome_of
 from ventralstream.search.requeue import cut_short, forgotten, given_up, requeue
-from ventralstream.search.study import Study
+from ventralstream.search.study import Study, some_candidate
 from ventralstream.training.recipe import Place
 
 MOST_REFUSED = 200  # one after the other
+MOST_RAISED = 3  # one after the other, of one worker
 LOOK_EVERY = 1.0  # seconds, while others do the last trials
 
 
@@ -72,12 +73,14 @@ def work(
         The trials done.
 
     Raises:
-        VentralError: if the database stays away, or a budget refuses one network after the other.
+        VentralError: if the database stays away, trials cannot be done here, or they end one after the other with an
+            error, or by a budget.
         Interrupted: after Ctrl-C, SIGTERM or SIGHUP; the trial goes on from its checkpoint in another worker.
     """
     tell = say or (lambda line: None)
-    search, done = study.search, 0
+    search, done, raised = study.search, 0, 0
     with Interruption() as stop:
+        search.objective.prepare(some_candidate(study.space), study.recipe, place or Place())
         attempt = Attempt(study, place or Place(), stop)
         study.storage.give_up = lambda: stop.wanted
         while not stop.wanted:
@@ -88,15 +91,17 @@ def work(
                         requeue(study.optuna, trial, search.deaths)
                     continue
                 counts = count(there, search.deaths)
-                if counts.settled >= search.trials and not counts.running and not counts.waiting:
+                begun = counts.settled + counts.running
+                enough = begun >= search.trials or search.sampler == "grid"  # of which all points were enqueued
+                if enough and not counts.running and not counts.waiting:
                     return done
                 if trials is not None and done >= trials:
                     return done
-                if counts.refused >= MOST_REFUSED:
+                if counts.refused >= MOST_REFUSED and search.sampler != "grid":
                     raise VentralError(
                         f"the budget has refused {counts.refused} networks in a row; begin a study with a larger one"
                     )
-                if not counts.waiting and counts.settled + counts.running >= search.trials:
+                if enough and not counts.waiting:
                     time.sleep(LOOK_EVERY)  # others do the last ones, and may yet die in them
                     optuna.storages.fail_stale_trials(study.optuna)
                     continue
@@ -106,6 +111,12 @@ def work(
                     break
             done += attempt.outcome not in ("", REFUSED, TWIN)
             tell(f"trial {attempt.number}: {attempt.said}")
+            raised = raised + 1 if attempt.outcome == RAISED else 0
+            if raised == MOST_RAISED:
+                raise VentralError(
+                    f"the last {raised} trials all ended with an error ({attempt.said}); mend what all of them have in"
+                    " common, and go on with the same command"
+                )
         raise stop.interrupted() if stop.wanted else Interrupted()
 
 
@@ -129,7 +140,7 @@ def _one(study: Study, attempt: Attempt) -> None:
             return  # it was told, though the database broke off before it said so
         attempt.outcome, attempt.said = "", "given away: this worker was taken for dead, and another carries it on"
         return
-    if attempt.folder is not None and attempt.outcome in (TRAINED, KNOWN, PRUNED):
+    if attempt.folder is not None and attempt.outcome in SETTLED and attempt.outcome != RAISED:  # there one may look
         study.search.objective.clean(attempt.folder)
 
 

@@ -119,16 +119,25 @@ def train(
         place = others.placed(place, place.devices)
         refuse_used(path)
         place = _noted(place, recipe)
-        sets = _load_sets(recipe, place)
-        opened = _opened(model, sets[0].info.num_classes)
-        network = _network(opened, sets[0].info, recipe.seed, steps, readout)
-        _check(network.spec, recipe, place, sets)
+        opened, network, sets = _made(model, recipe, place, steps, readout)
         if recipe.whiten and isinstance(opened, NetworkSpec):  # else it comes with weights of its own
             whiten(network, _some(sets[0], recipe.seed))
         prints = _fingerprints(sets)
         start = Checkpoint(0, 0, recipe, network.spec, sets[0].info, prints, place, network.state_dict())
         with created_run(path, start) as run:
             return _carry_on(run, start, place, sets, others, console, hooks)
+
+
+def trained_spec(model: str | Path | NetworkSpec | Network, recipe: Recipe, place: Place | None = None) -> NetworkSpec:
+    """The network that `train` would train, with the images' size: all is checked as there, and nothing written.
+
+    Args:
+        model, recipe, place: As for `train`.
+
+    Raises:
+        VentralError: as `train` does for bad input.
+    """
+    return _made(model, recipe, _noted(place or Place(), recipe), None, None)[1].spec
 
 
 def resume(
@@ -173,6 +182,17 @@ def resume(
             sets = _load_sets(run.recipe, place)
             _check_same(run, sets, place)
             return _carry_on(run, start, place, sets, others, console, hooks)
+
+
+def _made(
+    model: str | Path | NetworkSpec | Network, recipe: Recipe, place: Place, steps: int | None, readout: Readout | None
+) -> tuple[NetworkSpec | Network, Network, Sets]:
+    """What is trained, the network made of it, and the images."""
+    sets = _load_sets(recipe, place)
+    opened = _opened(model, sets[0].info.num_classes)
+    network = _network(opened, sets[0].info, recipe.seed, steps, readout)
+    _check(network.spec, recipe, place, sets)
+    return opened, network, sets
 
 
 def _noted(place: Place, recipe: Recipe) -> Place:
