@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from plan import Network
@@ -58,6 +59,11 @@ def with_cell(cell: CellSpec | None, channels: Sequence[int] = (NARROW,) * 5, de
     spec = shallow_small(cells, channels=channels, steps=steps, norms="time_specific")
     areas = tuple(a.replace(drive=a.drive * deeper) if a.name in CELL_AREAS else a for a in spec.areas)
     return spec.replace(areas=areas)
+
+
+def cell_as_many(cell: CellSpec) -> NetworkSpec:
+    """The network with another cell, with as many parameters as that of Reciprocal Gated Cells."""
+    return matched(lambda channels: with_cell(cell, channels), 5, with_cell(Reciprocal()))
 
 
 def with_feedback(channels: Sequence[int]) -> NetworkSpec:
@@ -138,6 +144,16 @@ NETWORKS: dict[str, Maker] = {
     "cell_intersection": lambda: with_cell(IntersectionRNN()),
     "cell_decay": lambda: with_cell(Decay()),
     "cell_rgc": lambda: with_cell(Reciprocal()),
+    **{
+        f"cell_{name}_matched": partial(cell_as_many, cell)
+        for name, cell in {
+            "rnn": SimpleRNN(),
+            "lstm": LSTM(),
+            "ugrnn": UGRNN(),
+            "intersection": IntersectionRNN(),
+            "decay": Decay(),
+        }.items()
+    },
     "rgc_minimal": lambda: minimal(with_cell(Reciprocal())),
     "rgc_feedback": lambda: matched(with_feedback, 5, with_cell(Reciprocal())),
     "ff_wide": lambda: matched(lambda c: with_cell(None, c), 5, with_cell(Reciprocal())),

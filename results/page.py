@@ -31,8 +31,8 @@ what holds here need not hold for large networks that are trained to the end, no
 * **Networks**: `results/networks.py`. Where a table says "matched", the two have as many parameters, to 1 %.
 * **Recipe**: `results/cifar10.yaml`, the same for all (Muon, batches of 250, all driven steps learn); the networks of
   some claims are trained for one epoch only, `results/runs.yaml` says which. Those of the demo have the demo's.
-* **Learning rate**: chosen for each network from {rates} by its accuracy on 5,000 images held out of the
-  training set after one short run on 15,000 others. The test images have no part in it. The table is at the end.
+* **Learning rate**: chosen for each network from {rates} (or what the table at the end says) by its accuracy on
+  5,000 images held out of the training set after one short run on 15,000 others. The test images have no part in it.
 * **Accuracy**: of the last step, on the 10,000 test images, single crop. ± is half the {level:.0%} interval of the mean
   (Student's t) over n seeds.
 * **Difference**: between two networks in points, seed by seed (a seed sets the weights, the order of the images and
@@ -175,7 +175,10 @@ def _section(plan: Plan, logs: Logs, claim: Claim) -> str:
         lines.append(_row([label, f"{some['parameters']:,}", f"{some['pflop']:.2g}", str(len(values)), *numbers]))
     lines += ["", _row(["expected", "difference, points", "n", "verdict"]), _row(["---", "---:", "---:", "---"])]
     for c, f, told in zip(claim.comparisons, found, verdicts, strict=True):
-        lines.append(_row([_expected(plan, c), MISSING if f is None else _points(f), str(f.n if f else 0), told]))
+        doubt = " †" if f is not None and _at_the_edge(plan, logs, c.than if f.mean > 0 else c.better) else ""
+        lines.append(
+            _row([_expected(plan, c), MISSING if f is None else _points(f), str(f.n if f else 0), told + doubt])
+        )
     return "\n".join([*lines, ""])
 
 
@@ -216,24 +219,38 @@ def _range(values: Sequence[float], form: str) -> str:
 
 
 def _rates(plan: Plan, logs: Logs) -> str:
-    rates = plan.recipes[MAIN].rates
+    rates = sorted({rate for name in plan.networks for rate in plan.rates(name) if plan.choice(name)})
     table = [_row(["network", *(f"{rate:g}" for rate in rates)]), _row(["---"] + ["---:"] * len(rates))]
     at_the_edge = 0
     for name, network in plan.networks.items():
-        if not (runs := plan.choice(name)):
+        if not (runs := {run.rate: run.name for run in plan.choice(name)}):
             continue
-        best = plan.best_rate(name, logs) if all(run.name in logs for run in runs) else None
-        at_the_edge += best in (min(rates), max(rates))
+        best = plan.best_rate(name, logs) if all(run in logs for run in runs.values()) else None
+        at_the_edge += _at_the_edge(plan, logs, name)
         cells = []
-        for run in runs:
-            said = f"{100 * logs[run.name]['accuracy']['decision']:.1f}" if run.name in logs else MISSING
-            cells.append(f"**{said}**" if run.rate == best else said)
+        for rate in rates:
+            if rate not in runs:
+                cells.append("")
+                continue
+            run = runs[rate]
+            said = f"{100 * logs[run]['accuracy']['decision']:.1f}" if run in logs else MISSING
+            cells.append(f"**{said}**" if rate == best else said)
         table.append(_row([f"{network.label} (`{name}`)", *cells]))
     told = (
         "Accuracy in % on the held-out images after a short run; the one that was taken is bold. For"
-        f" {at_the_edge} of the networks it is the first or the last: a rate beyond may be better still."
+        f" {at_the_edge} of the networks it is the first or the last: a rate beyond may be better still. Where"
+        " that is so of the less accurate network of a comparison, its verdict bears a dagger (†)."
     )
     return "\n".join(["## Learning rates", "", told, "", *table, ""])
+
+
+def _at_the_edge(plan: Plan, logs: Logs, network: str) -> bool:
+    """Whether a network's rate is the first or the last of those that it was chosen from."""
+    runs = plan.choice(network)
+    if not runs or any(run.name not in logs for run in runs):
+        return False
+    rates = plan.rates(network)
+    return plan.best_rate(network, logs) in (rates[0], rates[-1])
 
 
 def draw(plan: Plan, logs: Logs, claim: Claim, path: Path) -> None:

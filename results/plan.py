@@ -29,6 +29,7 @@ class Network:
         recipe: How it is trained.
         changes: Fields of the recipe that are other ones for it.
         seeds: The seeds.
+        rates: The rates to choose from, where they are other than its recipe's.
         searched: It is the network of this spec's hash in the table of the architecture search.
         as_many_as: It is that of Reciprocal Gated Cells with as many parameters as this other network of the list.
     """
@@ -39,6 +40,7 @@ class Network:
     recipe: str = "cifar10"
     changes: Mapping[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1, 2)
+    rates: tuple[float, ...] = ()
     searched: str = ""
     as_many_as: str = ""
 
@@ -118,9 +120,13 @@ class Plan:
             order += [(network.priority, seed, Run(network.name, seed)) for seed in network.seeds]
         return [run for *_, run in sorted(order, key=lambda entry: entry[:2])]
 
+    def rates(self, network: str) -> tuple[float, ...]:
+        """The rates to choose from, in order."""
+        return tuple(sorted(self.networks[network].rates or self.training(network).rates))
+
     def choice(self, network: str) -> list[Run]:
         """The short runs by which a network's rate is chosen; none if there is only one rate."""
-        rates = self.training(network).rates
+        rates = self.rates(network)
         return [Run(network, rate=rate) for rate in rates] if len(rates) > 1 else []
 
     def needs(self, run: Run) -> list[Run]:
@@ -143,7 +149,7 @@ class Plan:
 
     def best_rate(self, network: str, logs: Mapping[str, Any]) -> float:
         """The rate with the best held-out accuracy after a short run; the smaller of two equal ones."""
-        rates = sorted(self.training(network).rates)
+        rates = self.rates(network)
         if len(rates) == 1:
             return rates[0]
         by_rate = {rate: logs[Run(network, rate=rate).name]["accuracy"]["decision"] for rate in rates}
@@ -163,7 +169,9 @@ def load_plan(path: Path = FOLDER / "runs.yaml") -> Plan:
     """
     said = read_yaml(path, f"'{path}'")
     networks = {
-        name: Network(name, **{**options, "seeds": tuple(options.get("seeds", (0, 1, 2)))})
+        name: Network(
+            name, **{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+        )
         for name, options in said["networks"].items()
     }
     claims = tuple(

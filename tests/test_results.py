@@ -158,7 +158,9 @@ def test_what_is_not_trained_is_missing_on_the_page_and_in_its_figures(modules: 
     assert "| Reciprocal Gated Cell > vanilla RNN | +10.0 (+10.0 to +10.0) | 3 | held |" in text
     assert "**The claim held in part at this scale**: of 8 comparisons, 1 held, 7 missing." in text
     drawn = {path.stem for path in (tmp_path / "images" / "results").iterdir()}
-    assert drawn - {"search", "search-best-cell", "search-median-cell"} == {"cells", "unroll", "feedback", "in-the-box"}
+    assert drawn - {"search", "search-best-cell", "search-median-cell"} == {
+        *("cells", "cells-matched", "unroll", "feedback", "in-the-box")
+    }
     empty = modules["page"].write_page(plan, {}, tmp_path / "empty").read_text()
     assert empty.count("**Not trained yet.**") == len(plan.claims)
 
