@@ -74,10 +74,10 @@ def work(plan: Plan, folder: Path, root: str, jobs: int, say: Say = print, only:
             say(f"{run.name} ...")
             try:
                 told = _do(plan, run, folder / run.name, root, lock)
-            except (VentralError, OSError, subprocess.CalledProcessError) as error:
+            except Exception as error:  # whatever it is, others go on, and all that is left is tried
                 with state:
                     failed.append(run.name)
-                told = f"failed: {error}"
+                told = f"failed: {type(error).__name__}: {error}"
             say(f"{run.name}: {told}")
             with changed:
                 doing.discard(run.name)
@@ -107,7 +107,7 @@ def _do(plan: Plan, run: Run, folder: Path, root: str, lock: IO[str]) -> str:
     folder.parent.mkdir(parents=True, exist_ok=True)
     ventral = [sys.executable, "-m", "ventralstream", "train"]
     where = ["--root", root] if plan.training(run.network).recipe.data == "cifar10" else []  # scenes are made
-    if any((folder / "checkpoints").glob("*")):
+    if any((folder / "checkpoints").glob("epoch_*[0-9]")):
         command = [*ventral, "--resume", str(folder), *where]
     else:
         spec, recipe = folder.with_name(f"{folder.name}.spec.json"), folder.with_name(f"{folder.name}.recipe.json")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typer.testing import CliRunner
 import ventralstream as vs
 from ventralstream.cli import app
 from ventralstream.demo.experiment import MINIMAL, Settings, specs
+from ventralstream.jsonable import from_json
 from ventralstream.training import DecisionLoss, Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -172,7 +172,7 @@ def test_the_page_is_that_of_the_logs(modules: Any, plan: Any) -> None:
         run = next(run for run in plan.runs() if run.name == name)
         assert log["network"] == run.network and log["command"].startswith("ventral ") and "/" not in log["command"]
         recipe = plan.recipe_of(run, logs) if all(need.name in logs for need in plan.needs(run)) else None
-        assert recipe is not None and log["recipe"] == json.loads(json.dumps(recipe.to_json())), name
+        assert recipe is not None and from_json(log["recipe"]) == recipe, name
         made = modules["networks"].make(run.network, plan.networks)
         assert log["spec"]["areas"] == made.to_json()["areas"], name
         assert log["hard"].get("shown", plan.hard) == plan.hard, f"measured on other images: {name}"

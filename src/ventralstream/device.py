@@ -44,3 +44,9 @@ def choose_device(device: str | torch.device | None = AUTO, *, double: bool = Fa
     if kind == "cpu" and int(number or 0):
         raise VentralError(f"the device '{name}' is not here: there is one processor, 'cpu'")
     return torch.device(name)
+
+
+def device_name(device: str) -> str:
+    """What the device of a name is here: "cpu", "mps", or the GPU's name; "gpu" is whichever there is."""
+    found = choose_device(AUTO if device == "gpu" else device)
+    return torch.cuda.get_device_name(found) if found.type == "cuda" else found.type

@@ -5,9 +5,11 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 from small_network import small_network
 
 import ventralstream as vs
+from ventralstream.data.augment import USUAL
 from ventralstream.training import SGD, load_recipe
 from ventralstream.training.folder import open_run
 from ventralstream.training.metrics import read_rows
@@ -51,6 +53,24 @@ def test_train_evaluate_and_resume(tmp_path, ventral):
     assert marked.split()[:3] == ["6", "60", "ms"] and f"{found['accuracy'][1]:.1%}" in marked
 
 
+def test_a_run_is_evaluated_on_what_was_held_out_of_its_training(tmp_path, ventral):
+    for name in ("a", "b"):  # without images to validate on
+        folder = tmp_path / "set" / "train" / name
+        folder.mkdir(parents=True)
+        for i in range(8):
+            Image.new("RGB", (16, 16), (30 * i, 0, 200 * (name == "b"))).save(folder / f"{i}.png")
+    out = tmp_path / "run"
+    small = ("--data", "folder", "--root", tmp_path / "set", "--size", 16, "--batch-size", 4, "--threads", 1)
+    code, _, said = ventral(
+        *("train", "rcnn_small_cifar", *small, "--holdout", 6, "--epochs", 1, "--workers", 0, "--out", out)
+    )
+    assert code == 0, said
+    code, printed, said = ventral("evaluate", out, "--json")
+    assert code == 0, said
+    found, rows = json.loads(printed), read_rows(out / "metrics.csv")
+    assert found["images"] == 6 and found["decision"] == pytest.approx(float(rows[-1]["val_accuracy"]), abs=1e-6)
+
+
 def test_options_from_a_file(tmp_path, ventral):
     config = tmp_path / "options.yaml"
     config.write_text("data: scenes\nsize: 16\nsubset: 16\nval-subset: 16\nbatch_size: 8\nepochs: 5\nthreads: 1")
@@ -72,6 +92,9 @@ def test_a_recipe_by_name_and_a_run_as_a_recipe_with_single_fields_changed(tmp_p
     code, _, said = ventral(*model[:2], "--recipe", tmp_path / "a", "--schedule", "cosine", "--out", tmp_path / "b")
     assert code == 0, said
     assert open_run(tmp_path / "b").recipe == first.replace(schedule=Schedule("cosine"))
+    code, _, said = ventral(*model, "--cutout", 4, "--out", tmp_path / "d")
+    assert code == 0, said
+    assert open_run(tmp_path / "d").recipe.augment == USUAL["scenes"].replace(cutout=4)
     code, _, said = ventral(*model, "--recipe", "cifar11", "--out", tmp_path / "c")
     assert code == 2 and "unknown recipe 'cifar11'; did you mean 'cifar10'" in said and said.count("\n") == 1
 

@@ -17,6 +17,7 @@ from small_network import without_chance
 
 import ventralstream as vs
 from ventralstream.errors import VentralError
+from ventralstream.interrupt import Interruption
 from ventralstream.training import Place, Recipe, launch
 from ventralstream.training.launch import Crew, Ranks, crew, ranks
 from ventralstream.training.metrics import read_rows
@@ -185,6 +186,26 @@ def test_ctrl_c_is_heard_while_the_first_process_is_not_there(capfd) -> None:
     os.kill(waiting.pid, signal.SIGINT)
     waiting.join(20)
     assert waiting.exitcode == 130 and capfd.readouterr().err == ""
+
+
+def prepares_alone(others: Crew) -> None:
+    launch.PATIENCE = 0.1
+    with Interruption() as stop:
+        others.fabric(Place(device="cpu", devices=2), "32", stop, lambda text: print("said:", text, file=sys.stderr))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_heard_while_others_do_not_come(capfd, number: int) -> None:
+    """srun may announce tasks of which one never starts."""
+    fork = multiprocessing.get_context("fork")
+    waiting = fork.Process(target=process, args=(0, free_port(), prepares_alone), daemon=True)
+    waiting.start()
+    time.sleep(1)
+    os.kill(waiting.pid, number)
+    waiting.join(30)
+    said = capfd.readouterr().err
+    assert waiting.exitcode == 130 and said.count("said:") == 1
+    assert "waiting for 1 of the 2 processes that torchrun announced" in said
 
 
 # --- Slurm

@@ -47,9 +47,11 @@ def test_orthogonalised_matrices_keep_their_directions_and_have_equal_singular_v
 
 def test_muon_moves_matrices_as_torchs_own_does():
     torch.manual_seed(0)
-    kernel = torch.nn.Parameter(torch.randn(12, 8, 3, 3))
+    conv = torch.nn.Conv2d(8, 12, 3, bias=False)
+    kernel = conv.weight
+    torch.nn.init.normal_(kernel)
     matrix = torch.nn.Parameter(kernel.detach().reshape(12, 72).clone())
-    ours = Muon(lr=0.02, weight_decay=0.1, momentum=0.8).build([kernel])
+    ours = Muon(lr=0.02, weight_decay=0.1, momentum=0.8).build(conv)
     theirs = torch.optim.Muon([matrix], lr=0.02, weight_decay=0.1, momentum=0.8)
     for _ in range(4):
         matrix.grad = torch.randn(12, 72)
@@ -65,7 +67,7 @@ def test_muons_other_parameters_move_as_adamw_moves_them():
     torch.manual_seed(0)
     ours, theirs = (torch.nn.Linear(3, 2) for _ in range(2))
     theirs.load_state_dict(ours.state_dict())
-    muon = Muon(weight_decay=0.1, momentum=0.8, other_lr=0.03).build(ours.parameters())
+    muon = Muon(weight_decay=0.1, momentum=0.8, other_lr=0.03).build(ours)
     groups = [{"params": [theirs.weight], "weight_decay": 0.1}, {"params": [theirs.bias], "weight_decay": 0.0}]
     adamw = torch.optim.AdamW(groups, lr=0.03, betas=(0.8, 0.95))
     for _ in range(3):
@@ -79,10 +81,29 @@ def test_muons_other_parameters_move_as_adamw_moves_them():
 
 def test_muon_takes_filters_alone(wide):
     network = build(wide)
-    groups = Muon(lr=0.04, other_lr=0.02).build(network.parameters()).param_groups
+    groups = Muon(lr=0.04, other_lr=0.02).build(network).param_groups
     assert [[tuple(p.shape) for p in g["params"]] for g in groups if g["orthogonal"]] == [[(12, 8, 3, 3)]]
     assert {(g["lr"], g["weight_decay"]) for g in groups} == {(0.04, 0.05), (0.02, 0.05), (0.02, 0.0)}
     assert sum(len(g["params"]) for g in groups) == len(list(network.parameters()))
+
+
+def test_muon_leaves_maps_alone():
+    network = vs.create_model("lstm_shallow", num_classes=10, input_shape=(3, 128, 128))
+    maps = {id(p) for name, p in network.named_parameters() if "peepholes" in name}
+    groups = Muon().build(network).param_groups
+    assert maps and not any(id(p) in maps for g in groups if g["orthogonal"] for p in g["params"])
+
+
+def test_shared_kernels_are_averaged_once():
+    network = vs.create_model("recurrent3_one_kernel_cifar", seed=0)
+    average, before = Average(network, 0.9, {}), copy.deepcopy(network.state_dict())
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(1.0)
+    average.add(network, 10**6)
+    for name, _ in network.named_parameters(remove_duplicate=False):
+        moved = average.network.state_dict()[name] - before[name]
+        torch.testing.assert_close(moved, torch.full_like(moved, 0.1), msg=name)
 
 
 @pytest.mark.parametrize("after", [3, 6, 9])

@@ -5,7 +5,7 @@ import torch
 
 from ventralstream.errors import VentralError
 from ventralstream.jsonable import from_json
-from ventralstream.training import SGD, AdamW, DecisionLoss, Place, Recipe, Schedule, WeightedLoss
+from ventralstream.training import SGD, AdamW, DecisionLoss, Muon, Place, Recipe, Schedule, WeightedLoss
 
 
 def test_json_is_exact():
@@ -68,12 +68,14 @@ def test_schedules():
 
 def test_optimisers_decay_weights_but_not_biases():
     layer = torch.nn.Linear(3, 2)
-    sgd = SGD(lr=0.2, weight_decay=0.01, momentum=0.5).build(layer.parameters())
-    adam = AdamW(lr=0.1, weight_decay=0.02).build(layer.parameters())
+    sgd = SGD(lr=0.2, weight_decay=0.01, momentum=0.5).build(layer)
+    adam = AdamW(lr=0.1, weight_decay=0.02).build(layer)
     for optimizer, lr, decay in ((sgd, 0.2, 0.01), (adam, 0.1, 0.02)):
         decayed, kept = optimizer.param_groups
         assert decayed["params"] == [layer.weight] and decayed["weight_decay"] == decay
         assert kept["params"] == [layer.bias] and kept["weight_decay"] == 0
         assert decayed["lr"] == kept["lr"] == lr
     assert sgd.param_groups[0]["momentum"] == 0.5 and sgd.param_groups[0]["nesterov"]
-    assert len(SGD().build([layer.bias]).param_groups) == 1
+    assert len(SGD().build(torch.nn.BatchNorm2d(3)).param_groups) == 1
+    for optimizer in (SGD(weight_decay=0.01, decay_all=True), Muon(weight_decay=0.01, decay_all=True)):
+        assert {group["weight_decay"] for group in optimizer.build(layer).param_groups} == {0.01}

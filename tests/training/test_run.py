@@ -33,7 +33,7 @@ from ventralstream.training import (
 from ventralstream.training.checkpoint import position_name
 from ventralstream.training.folder import open_run
 from ventralstream.training.metrics import read_rows
-from ventralstream.training.run import _load_sets, resume, train
+from ventralstream.training.run import load_sets, resume, train
 
 
 def assert_same_weights(a, b):
@@ -387,7 +387,7 @@ def test_misfits_are_refused(tmp_path, spec, recipe, whole):
 
 def test_images_held_out_of_training_are_validated_on(recipe, place):
     held = recipe.replace(holdout=30, subset=100, val_subset=None)
-    train_set, val_set = _load_sets(held, place)
+    train_set, val_set = load_sets(held, place)
     whole = load_set("scenes", size=16)
     assert (len(train_set), len(val_set)) == (100, 30)
 
@@ -395,8 +395,8 @@ def test_images_held_out_of_training_are_validated_on(recipe, place):
         return {tuple(x.flatten().tolist()) for x in data.images}
 
     assert not rows(train_set) & rows(val_set) and rows(train_set) | rows(val_set) <= rows(whole)
-    again, smaller = _load_sets(held.replace(seed=5), place), _load_sets(held.replace(val_subset=10), place)
+    again, smaller = load_sets(held.replace(seed=5), place), load_sets(held.replace(val_subset=10), place)
     assert rows(again[1]) == rows(val_set) and rows(smaller[1]) < rows(val_set)
     for changes, message in (({"holdout": 10_000}, "has 10000"), ({"holdout": 9_950}, "a subset of 100 images")):
         with pytest.raises(VentralError, match=message):
-            _load_sets(held.replace(**changes), place)
+            load_sets(held.replace(**changes), place)

@@ -15,6 +15,7 @@ from small_network import without_chance
 
 import ventralstream as vs
 from ventralstream.errors import VentralError
+from ventralstream.interrupt import Interruption
 from ventralstream.layers.sync_norm import synchronise
 from ventralstream.spec import NetworkSpec
 from ventralstream.testing import naive
@@ -54,7 +55,7 @@ def found(name: str, rank: int, others) -> dict[str, torch.Tensor]:
         synchronise(network)
     if recipe.compile:
         network.compile(backend="eager")
-    fabric = others.fabric(Place(device="cpu", devices=others.world), recipe.precision)
+    fabric = others.fabric(Place(device="cpu", devices=others.world), recipe.precision, Interruption(), print)
     step = Step(Task(network, recipe.loss, recipe.remat).train(), recipe, fabric)
     images, labels = batch()
     for i in range(2):  # the first pass looks at the graph, the second relies on it
@@ -106,7 +107,7 @@ def gradients(network: vs.Network) -> dict[str, torch.Tensor]:
 def one_step(recipe: Recipe, of: NetworkSpec) -> tuple[vs.Network, torch.Tensor]:
     network = vs.build(of, seed=0)
     with crew() as alone:
-        fabric = alone.fabric(Place(device="cpu"), recipe.precision)
+        fabric = alone.fabric(Place(device="cpu"), recipe.precision, Interruption(), print)
     step = Step(Task(network, recipe.loss, recipe.remat).train(), recipe, fabric)
     loss, _ = step.gradient(*batch(), recipe.loss.view(of, random.Random(0)))
     return network, loss

@@ -188,6 +188,11 @@ def _held_out(run: RunFolder, data: str | None, root: Path | None, subset: int |
     from ventralstream.data import load_set
 
     recipe, trained = run.recipe, run.data
+    if data is None and recipe.holdout is not None:
+        from ventralstream.training.run import load_sets
+
+        place = run.place if root is None else run.place.replace(root=str(root))
+        return load_sets(recipe.replace(val_subset=subset or recipe.val_subset), place)[1]
     name = data or recipe.data
     same = name == recipe.data
     images = load_set(

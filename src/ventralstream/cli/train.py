@@ -13,7 +13,9 @@ from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
 from ventralstream.cli.evaluate import accuracy_table, readout_of
 from ventralstream.cli.fields import changed, with_fields
+from ventralstream.data.augment import USUAL, Augment
 from ventralstream.errors import VentralError, printable
+from ventralstream.jsonable import hints
 from ventralstream.training import Place, Recipe, load_recipe
 from ventralstream.training.schedule import Schedule
 
@@ -104,6 +106,11 @@ def train(
     elif "drop_at" in how:
         drops = {"drop_every": Schedule.drop_every}
     base = base.replace(schedule=base.schedule.replace(**drops))
+    data = how.get("data", base.data)
+    if (
+        base.augment is None and data in USUAL and how.keys() & hints(Augment).keys()
+    ):  # what is given changes that alone
+        base = base.replace(augment=USUAL[data])
     chosen, place = changed(base, how), changed(Place(), where)
     if not _submitted(slurm, out):
         _train(model, chosen, place, out, steps, readout)

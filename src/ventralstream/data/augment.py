@@ -38,3 +38,14 @@ class Augment(Spec):
         """Raises VentralError if images of `size` pixels cannot be varied so."""
         if self.crop >= size:
             raise VentralError(f"a crop shifts by fewer pixels than an image has, got {self.crop} for {size} pixels.")
+
+
+_CIFAR, _PHOTOGRAPHS = Augment(crop=4, flip="random"), Augment(part=0.08, flip="random")
+USUAL = {
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR,
+    "folder": _PHOTOGRAPHS,
+    "packed": _PHOTOGRAPHS,
+    "scenes": Augment(crop=2),  # digits, which a reflection would change
+}
+"""What training does to the images of each set unless told otherwise."""

@@ -14,15 +14,14 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as V
 
-from ventralstream.data.augment import Augment
+from ventralstream.data.augment import USUAL, Augment
 from ventralstream.data.folder import Preprocessing
 from ventralstream.data.image_file import open_image
 from ventralstream.data.listing import Fingerprint, fingerprint
 from ventralstream.data.source import SetInfo, Share
 from ventralstream.data.views import part_of
 from ventralstream.data.workers import Workers
-
-RESIZED_CROPS = Augment(part=0.08, flip="random")  # what is usual on ImageNet
+from ventralstream.errors import VentralError
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class FolderSet:
     ids: tuple[str, ...]
     labels: Tensor
     passed_over: str = ""
-    augment: Augment = RESIZED_CROPS
+    augment: Augment = USUAL["folder"]
     faster: ClassVar[str] = "more --workers, or `ventral data pack`"
 
     def __len__(self) -> int:
@@ -94,7 +93,14 @@ class FileReader:
 
 def _read_file(data: FolderSet, augment: Augment | None, which: tuple[int, list[float]]) -> Tensor:
     row, box = which
-    path, preprocessing = data.folder / data.ids[row], data.preprocessing
+    path = data.folder / data.ids[row]
+    try:
+        return _decoded(path, data.preprocessing, augment, box)
+    except VentralError as error:
+        raise VentralError(f"{error} `ventral data pack` makes a set without such files, and lists them.") from None
+
+
+def _decoded(path: Path, preprocessing: Preprocessing, augment: Augment | None, box: list[float]) -> Tensor:
     if augment is None or augment.part == 1:
         return preprocessing.read(path)
     image = open_image(path, preprocessing.channels)

@@ -26,9 +26,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from ventralstream.data.augment import Augment
+from ventralstream.data.augment import USUAL, Augment
 from ventralstream.data.folder import Preprocessing
-from ventralstream.data.folder_set import RESIZED_CROPS
 from ventralstream.data.listing import Fingerprint
 from ventralstream.data.memory import ArraySet, MemoryReader, MemorySet, fits_on
 from ventralstream.data.source import SetInfo
@@ -137,7 +136,7 @@ def open_packed(folder: str | Path, split: str) -> PackedSet:
     known_by = source.replace(images=len(images), contents_sha256=sums[names[1]])
     info = SetInfo("packed", header.classes, header.preprocessing)
     pixels, numbers = torch.from_numpy(images), torch.from_numpy(np.array(labels))
-    return PackedSet(info, pixels, numbers, RESIZED_CROPS, torch.arange(len(images)), known_by)
+    return PackedSet(info, pixels, numbers, USUAL["packed"], torch.arange(len(images)), known_by)
 
 
 def check_packed(folder: str | Path, console: Console | None = None) -> Header:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from ventralstream.data.augment import Augment
+from ventralstream.data.augment import USUAL
 from ventralstream.data.class_folders import list_split
 from ventralstream.data.folder import Preprocessing
 from ventralstream.data.folder_set import FolderSet
@@ -111,7 +111,7 @@ def _scenes(split: Split, size: int | None, count: int | None, seed: int, clutte
     )
     preprocessing = Preprocessing(made.images.shape[-1], (MEAN,), (STD,), "squash")
     info = SetInfo("scenes", tuple("0123456789"), preprocessing)
-    return MemorySet(info, made.images, made.labels, Augment(crop=2))
+    return MemorySet(info, made.images, made.labels, USUAL["scenes"])
 
 
 def _cifar(name: str, root: Path, split: Split, size: int | None) -> MemorySet:
@@ -134,7 +134,7 @@ def _cifar(name: str, root: Path, split: Split, size: int | None) -> MemorySet:
         ) from None
     info = SetInfo(name, tuple(data.classes), Preprocessing(32, mean, std, "squash"))
     images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
-    return MemorySet(info, images, torch.tensor(data.targets), Augment(crop=4, flip="random"))
+    return MemorySet(info, images, torch.tensor(data.targets), USUAL[name])
 
 
 def _folder(root: Path, split: Split, size: int | None) -> FolderSet:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ventralstream.device import choose_device
 from ventralstream.errors import VentralError
 from ventralstream.files import remove
 from ventralstream.search.objective import Hooks, Outcome
@@ -45,7 +44,6 @@ def train_candidate(candidate: Candidate, hooks: Hooks) -> Outcome:
 
 def check_trainable(candidate: Candidate, recipe: Recipe, place: Place) -> None:
     """Raises VentralError if a candidate cannot be trained here, or not as it was counted: on images of its size."""
-    choose_device(place.device)
     found, trained = candidate.recipe(recipe), candidate.spec
     shape = trained_spec(trained, found, place).input_shape
     if shape != trained.input_shape:

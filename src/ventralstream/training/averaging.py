@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ventralstream.checkpoints.disk import distinct_tensors
 from ventralstream.network import Network
 
 
@@ -36,7 +37,7 @@ class Average:
     def add(self, network: Network, batch: int) -> None:
         """Takes in the weights after `batch` batches (counted from 1) of the run."""
         part = 1 - min(self.decay, (1 + batch) / (10 + batch))
-        mean, new = self.network.state_dict(), network.state_dict()
+        mean, new = distinct_tensors(self.network), network.state_dict()  # shared kernels have several names
         floating = [name for name, x in mean.items() if x.is_floating_point()]
         torch._foreach_lerp_([mean[name] for name in floating], [new[name] for name in floating], part)
         for name in mean.keys() - set(floating):

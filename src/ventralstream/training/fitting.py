@@ -32,7 +32,7 @@ def check_fits(start: Checkpoint) -> None:
         raise VentralError("its metrics have other columns")
     if start.optimizer is None:
         return
-    optimizer = start.recipe.optimizer.build(network.parameters())
+    optimizer = start.recipe.optimizer.build(network)
     optimizer.load_state_dict(start.optimizer)
     for parameter, kept in optimizer.state.items():
         for name, value in kept.items():

@@ -27,6 +27,7 @@ from torch import Tensor
 from ventralstream.checkpoints import load_network, save_network
 from ventralstream.checkpoints.disk import SPEC_FILE, SUMS_FILE, TENSOR_FILE
 from ventralstream.data import Fingerprint, SetInfo
+from ventralstream.device import device_name
 from ventralstream.errors import VentralError, reason, shortened
 from ventralstream.files import PART, claimed, remove, write_text
 from ventralstream.jsonable import from_json
@@ -174,7 +175,7 @@ class RunFolder:
             sessions = []
         begins_at = position_name(start.epoch, start.batch)
         here = {"place": place.to_json(), "from_checkpoint": begins_at, "threads": torch.get_num_threads()}
-        sessions.append(here | provenance())
+        sessions.append(here | {"device": device_name(place.device)} | provenance())
         _write_record(self.path, self.data, self.fingerprints, sessions)
 
     def load_network(self) -> Network:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -32,6 +32,7 @@ from torch import distributed
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
 from ventralstream.errors import VentralError, exit_code, reason
+from ventralstream.interrupt import Interruption
 from ventralstream.training.recipe import Place
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -40,6 +41,7 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "16": "16-mixed",
 }
 LOOK_EVERY = 0.5  # seconds between two looks at the others
+PATIENCE = 10.0  # seconds after which it is said that others are waited for
 GRACE = 5.0  # seconds in which a process ends by itself after another has failed
 _MEETING = timedelta(minutes=5)  # for the first process to be there
 
@@ -162,13 +164,20 @@ class Crew:
             raise VentralError(f"{self.ranks.by} started {self.world} processes, not {asked}: leave out --devices")
         return place.replace(devices=self.world)
 
-    def fabric(self, place: Place, precision: str) -> Fabric:
+    def fabric(self, place: Place, precision: str, stop: Interruption, say: Callable[[str], None]) -> Fabric:
         """The devices of a run, which is prepared: the others read its folder now.
 
         If this process is alone and there are to be several, the others are started.
 
+        Args:
+            place: Where it takes place.
+            precision: The recipe's.
+            stop: Whether a signal asks for the end.
+            say: Told when others are waited for.
+
         Raises:
-            VentralError: if this machine has no such devices.
+            VentralError: if this machine has no such devices, or not all processes come.
+            Interrupted: after a signal.
         """
         several = place.devices > 1
         if self.ranks is None and several:
@@ -187,8 +196,29 @@ class Crew:
             raise VentralError(f"this machine cannot run it: {str(error).strip().splitlines()[0]}") from None
         if self._store is not None and self.rank == 0:
             self._store.set("begun", "")
+        self._gather(stop, say)
         made.launch()
         return made
+
+    def _gather(self, stop: Interruption, say: Callable[[str], None]) -> None:
+        """Waits until all are here. In torch's own wait a signal would not be heard."""
+        if self._store is None or self.ranks is None:
+            return
+        here, began, said = self._store.add("here", 1), time.monotonic(), False
+        while here < self.world:
+            waited = time.monotonic() - began
+            if stop.wanted:
+                raise stop.interrupted()
+            if waited > _MEETING.total_seconds():
+                raise VentralError(
+                    f"{self.ranks.by} announced {self.world} processes, of which {here} came; expected all of them to"
+                    " run the same command"
+                )
+            if waited > PATIENCE and self.rank == 0 and not said:
+                said = True
+                say(f"waiting for {self.world - here} of the {self.world} processes that {self.ranks.by} announced")
+            time.sleep(0.02)
+            here = self._store.add("here", 0)
 
     def wait(self) -> None:
         """Waits until the first process has prepared the run."""

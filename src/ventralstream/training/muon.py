@@ -6,11 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # The quintic of Jordan et al.: five rounds bring every singular value to between 0.7 and 1.2.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ROUNDS = 5
+_CHANNELS = 8  # that a filter reads
+
+
+def reading_many(module: nn.Module) -> set[int]:
+    """The ids of the kernels of convolutions that read at least 8 channels."""
+    found = set()
+    for part in module.modules():
+        if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)) and part.in_channels // part.groups >= _CHANNELS:
+            found.add(id(part.weight))
+    return found
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:

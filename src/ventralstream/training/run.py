@@ -179,8 +179,9 @@ def resume(
             if start.epoch >= run.recipe.epochs:
                 write_text(run.metrics, start.metrics)
                 return _result(run, start.spec, was_complete=True)
-            sets = _load_sets(run.recipe, place)
+            sets = load_sets(run.recipe, place)
             _check_same(run, sets, place)
+            _check(start.spec, run.recipe, place, sets)
             return _carry_on(run, start, place, sets, others, console, hooks)
 
 
@@ -188,7 +189,7 @@ def _made(
     model: str | Path | NetworkSpec | Network, recipe: Recipe, place: Place, steps: int | None, readout: Readout | None
 ) -> tuple[NetworkSpec | Network, Network, Sets]:
     """What is trained, the network made of it, and the images."""
-    sets = _load_sets(recipe, place)
+    sets = load_sets(recipe, place)
     opened = _opened(model, sets[0].info.num_classes)
     network = _network(opened, sets[0].info, recipe.seed, steps, readout)
     _check(network.spec, recipe, place, sets)
@@ -210,7 +211,7 @@ def _follow(path: Path, others: Crew, console: Console | None, hooks: Hooks) -> 
     run, start = recover(path, lambda damage: None, repair=False)
     if start.epoch >= run.recipe.epochs:
         return _result(run, start.spec, was_complete=True)
-    sets = _load_sets(run.recipe, run.place)
+    sets = load_sets(run.recipe, run.place)
     _check_same(run, sets, run.place)
     return _carry_on(run, start, run.place, sets, others, console, hooks)
 
@@ -249,7 +250,7 @@ def _carry_on(
             torch.set_num_threads(place.threads)
         if others.rank == 0:
             run.begin_session(place, start)  # before the others begin, which read it
-        fabric = others.fabric(place, recipe.precision)
+        fabric = others.fabric(place, recipe.precision, stop, partial(print_plainly, stderr_console()))
         if console is None or others.rank > 0:
             console = Console(quiet=True)
         for passed_over in filter(None, (data.passed_over for data in sets)):
@@ -289,7 +290,7 @@ def _standing(path: Path) -> str | None:
     return f"after batch {batch} of epoch {epoch + 1}"
 
 
-def _load_sets(recipe: Recipe, place: Place) -> Sets:
+def load_sets(recipe: Recipe, place: Place) -> Sets:
     """The sets to train and to validate on; which images they hold does not depend on the recipe's seed."""
     root, size = place.root, recipe.size
     if recipe.holdout is None:

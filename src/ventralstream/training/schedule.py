@@ -55,7 +55,9 @@ class Schedule(Spec):
         part = epoch / epochs  # now, as a part of the run
         rise = min(1.0, (batch + 1) / (self.warmup * batches)) if self.warmup else 1.0
         if self.kind == "step":
-            drops = sum(epoch >= at for at in self.drop_at) if self.drop_at else math.floor(epoch / self.drop_every)
+            drops = (
+                sum(epoch >= at for at in self.drop_at) if self.drop_at else math.floor(epoch / self.drop_every + 1e-9)
+            )
             return rise * self.drop**drops
         if self.kind == "cosine":
             return rise * (1 + math.cos(math.pi * part)) / 2

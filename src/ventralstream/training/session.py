@@ -94,7 +94,7 @@ class Session:
         task = fabric.to_device(Task(network, self.recipe.loss, self.recipe.remat)).train()
         self.network = network
         self.step = Step(task, self.recipe, fabric)
-        self.optimizer = fabric.strategy.setup_optimizer(self.recipe.optimizer.build(network.parameters()))
+        self.optimizer = fabric.strategy.setup_optimizer(self.recipe.optimizer.build(network))
         self.average: Average | None = None
         if self.recipe.ema_decay:
             self.average = Average(network, self.recipe.ema_decay, start.average)
