@@ -13,9 +13,9 @@ DATA, FIGURE = "cifar10", "in-the-box.svg"
 
 SECTION = """## Networks in the box
 
-Trained for longer than those below, one seed each: they show what the recipe `cifar10` reaches in 5
-of its 20 epochs, not which network is better. Single crop, {images:,} test images, weights as they come with the package; the
-last step's answer is the network's. `vs.create_model("{model}", weights="{tag}")` gives the first.
+Trained for longer than those below, one seed each: they show what the recipe `cifar10` reaches in
+5 of its 20 epochs, not which network is better. Single crop, {images:,} test images, weights as they come with the
+package; the last step's answer is the network's. `vs.create_model("{model}", weights="{tag}")` gives the first.
 
 ![Accuracy of the networks in the box by step]({figures}/{figure})
 
