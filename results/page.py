@@ -39,8 +39,8 @@ what holds here need not hold for large networks that are trained to the end, no
   their augmentation), with its {level:.0%} interval over the n pairs.
 * **Rule**: a comparison *held* if the whole interval is on the side that the claim says (for "about the same": within
   the points said); *the opposite* held if it is wholly on the other side; else it is *undecided*. A single seed
-  decides nothing. With three seeds only differences that are large, or very regular, can be decided. With a dagger (†)
-  the less accurate of the two took the first or the last of its learning rates: one beyond might have been better for it.
+  decides nothing. With three seeds only differences that are large, or very regular, can be decided. With a dagger
+  (†) the less accurate one took the first or the last of its learning rates: one beyond might have been better for it.
 
 Trained so far: {done} of {runs} runs; the rest is marked as missing. `python scripts/results.py run --root DIR` goes
 on with them, `python scripts/results.py page` makes this page; the logs are in `results/logs/`.
