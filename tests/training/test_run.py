@@ -33,7 +33,8 @@ from ventralstream.training import (
 from ventralstream.training.checkpoint import position_name
 from ventralstream.training.folder import open_run
 from ventralstream.training.metrics import read_rows
-from ventralstream.training.run import load_sets, resume, train
+from ventralstream.training.run import resume, train
+from ventralstream.training.split import load_sets
 
 
 def assert_same_weights(a, b):

@@ -189,7 +189,7 @@ def _held_out(run: RunFolder, data: str | None, root: Path | None, subset: int |
 
     recipe, trained = run.recipe, run.data
     if data is None and recipe.holdout is not None:
-        from ventralstream.training.run import load_sets
+        from ventralstream.training.split import load_sets
 
         place = run.place if root is None else run.place.replace(root=str(root))
         return load_sets(recipe.replace(val_subset=subset or recipe.val_subset), place)[1]

@@ -18,9 +18,8 @@ from rich.console import Console
 from torch import Tensor
 
 from ventralstream.checkpoints import load_network
-from ventralstream.data import SETS, Fingerprint, LabelledSet, Loader, SetInfo, load_set
+from ventralstream.data import SETS, Fingerprint, LabelledSet, Loader, SetInfo
 from ventralstream.data.augment import Augment
-from ventralstream.data.pixels import generator
 from ventralstream.data_root import data_root
 from ventralstream.device import choose_device
 from ventralstream.errors import Interrupted, VentralError, about_file
@@ -49,13 +48,12 @@ from ventralstream.training.launch import Crew, crew
 from ventralstream.training.metrics import read_rows
 from ventralstream.training.recipe import Place, Recipe
 from ventralstream.training.screen import Screen
-from ventralstream.training.session import AfterBatch, AfterEpoch, Hooks, Session, Sets
+from ventralstream.training.session import AfterBatch, AfterEpoch, Hooks, Session
+from ventralstream.training.split import Sets, load_sets
 from ventralstream.training.task import accuracy_name
 from ventralstream.training.whitening import whiten
 
 _FITTED_IMAGES = 1000  # that a first layer is fitted to
-
-HOLDOUT_SEED = 1  # of the images that are held out: the same ones for every network and seed
 
 
 @dataclass(frozen=True)
@@ -288,25 +286,6 @@ def _standing(path: Path) -> str | None:
     if not batch:
         return f"after epoch {epoch}" if epoch else "before the first batch"
     return f"after batch {batch} of epoch {epoch + 1}"
-
-
-def load_sets(recipe: Recipe, place: Place) -> Sets:
-    """The sets to train and to validate on; which images they hold does not depend on the recipe's seed."""
-    root, size = place.root, recipe.size
-    if recipe.holdout is None:
-        return (
-            load_set(recipe.data, root, "train", size=size, subset=recipe.subset),
-            load_set(recipe.data, root, "val", size=size, subset=recipe.val_subset),
-        )
-    data = load_set(recipe.data, root, "train", size=size)
-    if recipe.holdout >= len(data):
-        raise VentralError(f"{recipe.holdout} images are to be held out of '{recipe.data}', which has {len(data)}")
-    order = torch.randperm(len(data), generator=generator(HOLDOUT_SEED))
-    held, left = order[: recipe.holdout], order[recipe.holdout :]
-    for wanted, there in ((recipe.subset, left), (recipe.val_subset, held)):
-        if wanted is not None and wanted > len(there):
-            raise VentralError(f"a subset of {wanted} images was asked for, there are {len(there)} with this holdout")
-    return (data.select(left[: recipe.subset].sort().values), data.select(held[: recipe.val_subset].sort().values))
 
 
 def _opened(model: str | Path | NetworkSpec | Network, num_classes: int) -> NetworkSpec | Network:

@@ -13,7 +13,7 @@ from torch import Tensor, distributed
 from torch.utils.tensorboard import SummaryWriter
 
 from ventralstream.cost import training_flops
-from ventralstream.data import LabelledSet, Loader
+from ventralstream.data import Loader
 from ventralstream.data.pixels import seed_of
 from ventralstream.errors import VentralError
 from ventralstream.evaluation import StepCounts, evaluating
@@ -28,10 +28,10 @@ from ventralstream.training.memory import keep_freed_memory
 from ventralstream.training.metrics import Metrics
 from ventralstream.training.recipe import Place
 from ventralstream.training.screen import Screen
+from ventralstream.training.split import Sets
 from ventralstream.training.step import Step
 from ventralstream.training.task import LOG_EVERY, Task, accuracy_name, metric_names
 
-Sets = tuple[LabelledSet, LabelledSet]  # to train on, to validate on
 AfterBatch = Callable[[int], None]
 AfterEpoch = Callable[[int, dict[str, float]], None]
 
