@@ -287,7 +287,9 @@ def test_a_reading_process_that_is_ended_is_one_sentence(in_folder, monkeypatch)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_unreadable_image_is_named(in_folder, workers):
     (in_folder.folder / "03.png").write_text("text")
-    with pytest.raises(VentralError, match=r"^cannot read '.*03\.png': it is not an image in JPEG, .*format\.$"):
+    with pytest.raises(
+        VentralError, match=r"^cannot read '.*03\.png': it is not an image in JPEG, .*format\. `ventral"
+    ):
         collect(Loader(in_folder, 5, train=True, workers=workers))
 
 

@@ -122,7 +122,7 @@ def test_while_images_are_listed_nothing_was_begun(tmp_path, spec, recipe, place
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
 
-    monkeypatch.setattr("ventralstream.training.run.load_set", load)
+    monkeypatch.setattr("ventralstream.training.split.load_set", load)
     with pytest.raises(Interrupted, match="interrupted before training began; begin again with the same command"):
         train(spec, recipe, tmp_path / "run", place=place)
     assert not (tmp_path / "run").exists()
