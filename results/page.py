@@ -226,7 +226,7 @@ def _rates(plan: Plan, logs: Logs) -> str:
     for name, network in plan.networks.items():
         if not (runs := {run.rate: run.name for run in plan.choice(name)}):
             continue
-        best = plan.best_rate(name, logs) if all(run in logs for run in runs.values()) else None
+        best = _best_rate(plan, logs, name)
         at_the_edge += _at_the_edge(plan, logs, name)
         cells = []
         for rate in rates:
@@ -246,11 +246,14 @@ def _rates(plan: Plan, logs: Logs) -> str:
 
 def _at_the_edge(plan: Plan, logs: Logs, network: str) -> bool:
     """Whether a network's rate is the first or the last of those that it was chosen from."""
-    runs = plan.choice(network)
-    if not runs or any(run.name not in logs for run in runs):
-        return False
     rates = plan.rates(network)
-    return plan.best_rate(network, logs) in (rates[0], rates[-1])
+    return _best_rate(plan, logs, network) in (rates[0], rates[-1])
+
+
+def _best_rate(plan: Plan, logs: Logs, network: str) -> float | None:
+    """The rate that was chosen for a network; None if there was no choice, or not all of its runs are done."""
+    runs = plan.choice(network)
+    return plan.best_rate(network, logs) if runs and all(run.name in logs for run in runs) else None
 
 
 def draw(plan: Plan, logs: Logs, claim: Claim, path: Path) -> None:

@@ -107,9 +107,8 @@ def train(
         drops = {"drop_every": Schedule.drop_every}
     base = base.replace(schedule=base.schedule.replace(**drops))
     data = how.get("data", base.data)
-    if (
-        base.augment is None and data in USUAL and how.keys() & hints(Augment).keys()
-    ):  # what is given changes that alone
+    if base.augment is None and data in USUAL and how.keys() & hints(Augment).keys():
+        # a field that is given changes that one alone
         base = base.replace(augment=USUAL[data])
     chosen, place = changed(base, how), changed(Place(), where)
     if not _submitted(slurm, out):

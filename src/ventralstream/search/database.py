@@ -51,7 +51,7 @@ def hidden(url: str) -> str:
         made = sqlalchemy.make_url(url)
     except exc.ArgumentError:
         return url
-    return str(made.database) if made.drivername.startswith("sqlite") else made.render_as_string(hide_password=True)
+    return str(made.database) if made.drivername.startswith("sqlite") else without_password(url)
 
 
 def without_password(text: str) -> str:

@@ -168,7 +168,7 @@ def create_study(
     for key, value in attributes.items():
         if key != SEARCH:
             made.set_user_attr(key, value)
-    enqueue(made, kept, {point: dict(values) for point, values in space.known.items()}, points)
+    enqueue(made, kept, space.known, points)
     made.set_user_attr(SEARCH, attributes[SEARCH])
     return Study(name, kept)
 
