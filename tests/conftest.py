@@ -1,5 +1,7 @@
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # Tests run in parallel processes. Threads of each that wait for one another cost far more than they bring; the
@@ -21,3 +23,13 @@ def reference() -> Path:
     if not FOLDER.is_dir():
         pytest.skip("VENTRALSTREAM_REFERENCE does not name the folder of reference numbers")
     return FOLDER
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Puts signals' handlers back: a command, run in this process by a test, keeps its own until the process ends."""
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2
+    before = [(number, signal.getsignal(number)) for number in numbers]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)

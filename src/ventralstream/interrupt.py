@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 import threading
 from types import FrameType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from ventralstream.errors import Interrupted
 
@@ -17,7 +18,8 @@ class Interruption:
 
     The loop asks `wanted` where it can stop. Further signals change nothing: what is being saved is saved. Outside
     the main thread, where Python handles no signals, it does nothing. Entered inside another one, it knows what came to
-    that, and hands on to it what comes.
+    that, and hands on to it what comes. Where signals end the process (`heed`), it ends undisturbed once it was
+    interrupted.
 
     Attributes:
         signum: The first signal that came, or None.
@@ -45,7 +47,11 @@ class Interruption:
                 self.signum = self._outer.signum
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        if interrupted and _interrupt in self._before.values():
+            _ignore()
+            return
         for signum, handler in self._before.items():
             signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
         if self._outer is not None and self.signum is not None:
@@ -57,3 +63,25 @@ class Interruption:
     def interrupted(self) -> Interrupted:
         """What to raise when it was wanted."""
         return Interrupted.by(self.signum or signal.SIGINT)
+
+
+def heed() -> None:
+    """Makes the first signal an interruption, wherever it comes, for a process that ends with it: a command's.
+
+    Further ones change nothing, so that where the work stands, and how to carry on, is said.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for signum in _SIGNALS:
+            if signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(signum, _interrupt)
+        atexit.register(_ignore)  # nothing is left to interrupt, and Python would end by the signal
+
+
+def _ignore() -> None:
+    for signum in _SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    _ignore()
+    raise Interrupted.by(signum, "interrupted")

@@ -117,8 +117,9 @@ def test_a_terminated_process_saves_and_says_how_to_go_on(tmp_path, ventral):
     while len(read_rows(out / "metrics.csv")) < 2:
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGTERM)
+    while process.poll() is None:  # also while it ends: what it says must not be lost
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.001)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 143 and "Traceback" not in said
     assert said.splitlines()[-1].startswith("interrupted after ") and said.endswith(f"ventral train --resume {out}\n")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
-import signal
 import sys
-import threading
 import warnings
 from pathlib import Path
 from traceback import walk_tb
@@ -15,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ventralstream.errors import (
     FreshReadout,
-    Interrupted,
     VentralError,
     about_file,
     about_memory,
@@ -25,6 +21,7 @@ from ventralstream.errors import (
     shortened,
 )
 from ventralstream.extras import explain
+from ventralstream.interrupt import heed
 
 if TYPE_CHECKING:
     import typer
@@ -45,7 +42,7 @@ def main() -> NoReturn:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - it stays open
     try:
-        _heed_signals()
+        heed()
         code = _run()
     except KeyboardInterrupt as error:
         code = _said(str(error) or "interrupted", exit_code(error))
@@ -128,25 +125,6 @@ def _flushed(code: int) -> int:
         if isinstance(error, BrokenPipeError) or code:
             return code or FAILED
         return _said(f"error: cannot write to stdout: {reason(error)}", FAILED)
-
-
-def _heed_signals() -> None:
-    """Makes SIGTERM, a lost terminal and Slurm's SIGUSR2 an interruption, as Ctrl-C is one."""
-    if threading.current_thread() is threading.main_thread():
-        for signum in (getattr(signal, name, signal.SIGTERM) for name in ("SIGTERM", "SIGHUP", "SIGUSR2")):
-            if signal.getsignal(signum) is signal.SIG_DFL:
-                signal.signal(signum, _interrupt)
-        atexit.register(_ignore_signals)
-
-
-def _ignore_signals() -> None:
-    """At the end there is nothing left to interrupt, and Python would end by the signal."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)
-
-
-def _interrupt(signum: int, frame: Any) -> NoReturn:
-    raise Interrupted.by(signum, "interrupted")
 
 
 def __getattr__(name: str) -> Any:

@@ -117,7 +117,7 @@ def work(
                     f"the last {raised} trials all ended with an error ({attempt.said}); mend what all of them have in"
                     " common, and go on with the same command"
                 )
-        raise stop.interrupted() if stop.wanted else Interrupted()
+        raise Interrupted("interrupted; its trial goes on when a worker comes again", stop.interrupted().code)
 
 
 def _one(study: Study, attempt: Attempt) -> None:

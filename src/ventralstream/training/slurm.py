@@ -28,7 +28,8 @@ from ventralstream.values import Count, Positive, Within
 
 SUBMITTED = "VENTRALSTREAM_SUBMITTED"  # set in a job
 MOST_TIMES = 1000  # that a job whose time is over goes on
-_INTERRUPTED = (128 + signal.SIGTERM, 128 + signal.SIGUSR2)
+# As the command ends by itself, and as Python does that had not yet come so far.
+_INTERRUPTED = [code for signum in (signal.SIGTERM, signal.SIGUSR2) for code in (128 + signum, -signum)]
 
 
 @tagged("slurm")
