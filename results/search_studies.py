@@ -15,12 +15,12 @@ from scipy.stats import binomtest, bootstrap
 
 from ventralstream.cells import Reciprocal
 from ventralstream.files import write_text
-from ventralstream.report.plots import COLOURS, PAGE, look, new_figure, save
+from ventralstream.report.plots import COLOURS, MUTED, PAGE, look, new_figure, save
 from ventralstream.report.style import as_file
 from ventralstream.search import table
 from ventralstream.search.outcomes import KNOWN, TRAINED
 from ventralstream.search.report_cell import cells_of, described, draw_cell, factors
-from ventralstream.search.report_numbers import Floats, running_median, window
+from ventralstream.search.report_numbers import Floats, ordinary, running_median, window
 from ventralstream.spec import spec_from_json
 
 SAMPLERS = {"tpe": "TPE", "random": "random search"}
@@ -239,6 +239,7 @@ def draw(folder: Path, path: Path | None = None) -> None:
             )
         median.set(xlabel="complete trial", ylabel="validation accuracy, %", title="running median of both seeds")
         best.set(xlabel="complete trial", title="best so far")
+        _begin_where_most_are(median, np.concatenate([study.accuracy for study in begun]), points)
         for axes in (median, best):
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(loc="lower right", fontsize=8)
@@ -247,6 +248,16 @@ def draw(folder: Path, path: Path | None = None) -> None:
         if cell := cells_of(spec_from_json(row["spec"])):
             _, area, receives = cell[0]
             write_text(folder / _drawing(which), as_file(draw_cell(area, receives)))
+
+
+def _begin_where_most_are(axes: Any, accuracy: Floats, points: Mapping[str, Any]) -> None:
+    """Few trials that fail would squeeze all others: those far below the rest are counted in a corner."""
+    floor = min(100 * ordinary(accuracy / 100), *(100 * row["accuracy"] for row in points.values()), 100.0)
+    floor -= 0.05 * (accuracy.max() - floor)
+    if below := int((accuracy < floor).sum()):
+        axes.set_ylim(bottom=floor)
+        told = f"\N{DOWNWARDS ARROW} {below} of {len(accuracy)} trials below {floor:.0f}%"
+        axes.text(0.02, 0.02, told, transform=axes.transAxes, fontsize=8, color=MUTED, va="bottom")
 
 
 def _running(of: list[Study]) -> tuple[int, Floats, Floats, Floats, Floats]:
@@ -320,7 +331,7 @@ def _cells(figures: str, there: list[Study], plan: Plan) -> list[str]:
 
 def _retrained(there: list[Study], found: Mapping[str, Any], plan: Plan) -> str:
     """Where the two networks are trained for longer."""
-    beside = "trained by the recipe `cifar10`, beside Reciprocal Gated Cells with as many parameters"
+    beside = "trained as the networks below, beside Reciprocal Gated Cells with as many parameters"
     listed = {network.searched for network in plan.networks.values() if network.searched}
     if not all(study.finished for study in there):
         return f"When the studies are finished, these two are {beside}."

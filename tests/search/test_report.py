@@ -162,6 +162,26 @@ def test_best_so_far_is_a_staircase_to_the_best():
     assert points[-1][0] == max(x for x, _ in points)
 
 
+def test_few_failures_do_not_squeeze_the_axis():
+    accuracy = np.array([0.1, *np.linspace(0.5, 0.6, 30), 0.12])
+    assert numbers.ordinary(accuracy) == 0.5
+    assert numbers.ordinary(np.array([0.1, 0.5, 0.5])) == 0.1  # two of three are not most
+    assert numbers.ordinary(np.array([0.1, *[0.5] * 9])) == 0.5
+    for drawn in (
+        svg(figures.samples(np.arange(32.0), accuracy, np.full(32, np.nan))),
+        svg(figures.costs(np.arange(1.0, 33.0), accuracy, numbers.front(np.arange(1.0, 33.0), accuracy), "cost")),
+    ):
+        texts = [t.text for t in drawn.findall(".//{*}text")]
+        assert any("2 trials below 50%" in (t or "") for t in texts) and "10" not in texts[:4]
+        (axis,) = [float(e.get("y1")) for e in drawn.findall(".//{*}line") if e.get("class") == "axis"][:1]
+        (path,) = [p.get("d") for p in drawn.findall(".//{*}path") if "dots" in p.get("class")]
+        heights = [float(dot.split(",")[1].split("h")[0]) for dot in path[1:].split("M")]
+        assert heights[0] == heights[-1] == max(heights) == pytest.approx(axis)
+    marks = [figures.Mark("rgc", 0, 0.1)]  # what is pointed out is where it belongs
+    drawn = svg(figures.samples(np.arange(32.0), accuracy, np.full(32, np.nan), marks))
+    assert not any("below" in (t.text or "") for t in drawn.findall(".//{*}text"))
+
+
 def test_marks_with_like_places_give_way():
     marks = [figures.Mark(name, 10, 0.3) for name in ("rgc", "median", "best")]
     drawn = svg(figures.samples(np.arange(20.0), np.linspace(0.2, 0.4, 20), np.full(20, np.nan), marks))

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ventralstream.report.svg import Scale, drawing, element, line, marker, path, text, ticks, tooltip
-from ventralstream.search.report_numbers import Floats, Level, Spell, Used
+from ventralstream.search.report_numbers import Floats, Level, Spell, Used, ordinary
 
 WIDTH, BROAD = 380.0, 860.0  # for a phone, or beside another; for a screen
 MOST_POINTS = 400  # of a curve: more would not be seen
@@ -63,7 +63,7 @@ def samples(numbers: Floats, accuracy: Floats, median: Floats, marks: Sequence[M
         width: Of the figure in px.
     """
     height = 280.0
-    plot = _Plot(width, height, (0.0, max(float(numbers[-1]), 1.0)), _span(accuracy))
+    plot = _Plot(width, height, (0.0, max(float(numbers[-1]), 1.0)), accuracy, marks)
     x, y = plot.x, plot.y
     parts = [*plot.axes("trial", ticks(x.low, x.high, 6)), dots([x(v) for v in numbers], [y(v) for v in accuracy])]
     best, corners = -math.inf, list[tuple[float, float]]()
@@ -94,7 +94,7 @@ def costs(cost: Floats, accuracy: Floats, front: Sequence[int], label: str, mark
     """
     low, high = float(cost.min()), float(cost.max())
     low, high = (low / 1.2, high * 1.2) if high < 1.3 * low else (low / 1.04, high * 1.04)
-    plot = _Plot(WIDTH, 280.0, (math.log10(low), math.log10(high)), _span(accuracy))
+    plot = _Plot(WIDTH, 280.0, (math.log10(low), math.log10(high)), accuracy, marks)
     x, y = plot.x, plot.y
     round_ones = [m * 10.0**e for e in range(-1, 16) for m in (1, 2, 5) if low <= m * 10.0**e <= high]
     parts = plot.axes(label, [math.log10(v) for v in round_ones], [_short(v) for v in round_ones])
@@ -251,16 +251,31 @@ def clipped(name: str, most: int, front: bool = True) -> str:
 
 
 class _Plot:
-    """Axes: a horizontal one of anything, a vertical one of accuracy in percent; `y` takes fractions."""
+    """Axes: a horizontal one of anything, a vertical one of accuracy in percent; `y` takes fractions.
 
-    def __init__(self, width: float, height: float, across: tuple[float, float], span: tuple[float, float]) -> None:
+    The vertical one begins where most trials do (`ordinary`), or lower for what is pointed out; those below lie on it.
+    """
+
+    def __init__(
+        self, width: float, height: float, across: tuple[float, float], accuracy: Floats, marks: Sequence[Mark]
+    ) -> None:
         self.width, self.floor = width, height - 40.0
         self.x = Scale(*across, 40.0, width - 18.0)
-        self.y = Scale(*span, self.floor, 24.0)
+        low, high = min(ordinary(accuracy), *(m.accuracy for m in marks), 1.0), float(accuracy.max())
+        margin = max(0.03 * (high - low), 0.002)
+        self._scale = Scale(max(0.0, low - margin), min(1.0, high + margin), self.floor, 24.0)
+        self._below = int((accuracy < self._scale.low).sum())
+
+    def y(self, accuracy: float) -> float:
+        return self._scale(max(accuracy, self._scale.low))
 
     def axes(self, label: str, at: Sequence[float], names: Sequence[str] | None = None) -> list[str]:
+        low, high = 100 * self._scale.low, 100 * self._scale.high
         parts = [text(0, 12, "validation accuracy (%)")]
-        for tick in ticks(100 * self.y.low, 100 * self.y.high, 6):
+        if self._below:
+            trials = "1 trial" if self._below == 1 else f"{self._below} trials"
+            parts.append(text(self.x.stop, 12, f"\N{DOWNWARDS ARROW} {trials} below {low:.0f}%", "end", "tiny"))
+        for tick in ticks(low, high, 6):
             y = self.y(tick / 100)
             parts += [line(self.x.start, y, self.x.stop, y, "grid"), text(34, y + 4, f"{tick:g}", "end")]
         parts.append(line(self.x.start, self.floor, self.x.stop, self.floor, "axis"))
@@ -273,7 +288,7 @@ class _Plot:
         return parts
 
 
-def _marks(marks: Sequence[Mark], x: Scale, y: Scale) -> list[str]:
+def _marks(marks: Sequence[Mark], x: Scale, y: Callable[[float], float]) -> list[str]:
     """Diamonds with names, which give way to each other."""
     parts: list[str] = []
     taken: list[tuple[float, bool]] = []
@@ -289,12 +304,6 @@ def _marks(marks: Sequence[Mark], x: Scale, y: Scale) -> list[str]:
             text(px - 8 if leftwards else px + 8, ty, mark.name, "end" if leftwards else "start", "strong halo")
         )
     return parts
-
-
-def _span(accuracy: Floats) -> tuple[float, float]:
-    low, high = float(accuracy.min()), float(accuracy.max())
-    margin = max(0.03 * (high - low), 0.002)
-    return max(0.0, low - margin), min(1.0, high + margin)
 
 
 def _short(value: float) -> str:

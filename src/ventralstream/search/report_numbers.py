@@ -35,6 +35,16 @@ def values(trials: Sequence[FrozenTrial]) -> Floats:
     return np.array([t.value for t in trials], dtype=float)
 
 
+def ordinary(accuracy: Floats) -> float:
+    """The lowest accuracy that is not far below most: few trials that fail would squeeze all others of an axis.
+
+    Far is three times the distance of the quartiles below the lower one (Tukey 1977), or 5 points if that is more (our
+    choice).
+    """
+    low, high = np.quantile(accuracy, [0.25, 0.75])
+    return float(accuracy[accuracy >= low - max(3 * (high - low), 0.05)].min())
+
+
 def window(count: int) -> int:
     """Over how many samples the running median of so many goes: a twentieth, of 5 to 200 (our choice)."""
     return max(5, min(200, count // 20))
