@@ -142,10 +142,10 @@ def test_a_space_is_found_again_by_its_own_name(made: Made, spaces: Path, tmp_pa
 
 
 def test_a_study_whose_file_was_changed_can_be_looked_at(made: Made, spaces: Path, tmp_path: Path) -> None:
-    work(made(space=load_space(f"{spaces}:few"), sampler="random"))
+    work(made(space=load_space(f"{spaces}:few"), sampler="random"), trials=2)
     spaces.write_text(SPACES + "# changed")
     again = open_study("study", str(tmp_path / "search.db"))
-    assert again.best.params["width"] in (4, 8) and status(again).settled == 3
+    assert again.best.params["width"] in (4, 8) and status(again).settled == 2
     with pytest.raises(VentralError, match="was changed since the study was made of its space 'few'"):
         work(again)
 
@@ -188,6 +188,19 @@ def test_what_no_trial_could_do_is_said_before_the_first(made: Made, tmp_path: P
     with pytest.raises(VentralError, match=r"the last 3 trials all ended with an error \(raised: KeyError: 'area'\)"):
         work(raising, PLACE)
     assert len(raising.trials) == 3
+
+
+def test_a_complete_study_asks_nothing_of_a_worker(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = made(trials=1)
+    assert work(study) == 1
+
+    def prepare(*args: object) -> None:
+        raise VentralError("no images here")
+
+    monkeypatch.setattr(type(study.search.objective), "prepare", prepare)
+    assert work(study) == 0
+    with pytest.raises(VentralError, match="no images here"):
+        work(made(trials=2))
 
 
 def test_a_candidate_that_was_tried_before_gets_its_value(made: Made) -> None:

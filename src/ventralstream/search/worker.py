@@ -78,9 +78,8 @@ def work(
         Interrupted: after Ctrl-C, SIGTERM or SIGHUP; the trial goes on from its checkpoint in another worker.
     """
     tell = say or (lambda line: None)
-    search, done, raised = study.search, 0, 0
+    search, done, raised, prepared = study.search, 0, 0, False
     with Interruption() as stop:
-        search.objective.prepare(some_candidate(study.space), study.recipe, place or Place())
         attempt = Attempt(study, place or Place(), stop)
         study.storage.give_up = lambda: stop.wanted
         while not stop.wanted:
@@ -105,6 +104,10 @@ def work(
                     time.sleep(LOOK_EVERY)  # others do the last ones, and may yet die in them
                     optuna.storages.fail_stale_trials(study.optuna)
                     continue
+                if not prepared:
+                    search.objective.prepare(some_candidate(study.space), study.recipe, place or Place())
+                    prepared = True
+                    continue  # the reading has become old
                 try:
                     _one(study, attempt)
                 except Interrupted:
