@@ -75,7 +75,7 @@ def test_the_fit_is_that_of_scikit_learn(standardise: bool) -> None:
             for s in (train, test)
         )
     y, truth = train.labels.numpy(), test.labels.numpy()
-    fitted, held = probes._split(y, train.info.classes, "scenes", 0)
+    fitted, held = probes._split(y, truth, train.info.classes, "scenes", 0)
     assert (np.bincount(y[held], minlength=10) <= np.ceil(np.bincount(y, minlength=10) * 0.2)).all()
     assert not set(fitted) & set(held) and len({*fitted, *held}) == 200
 
@@ -203,6 +203,41 @@ def test_the_command(small_cifar100: Path, tmp_path: Path, monkeypatch: pytest.M
         assert code == 2 and expected in said and said.count("error") == 1, (wrong, said)
 
 
+def test_what_was_computed_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from ventralstream.cli import main
+
+    nets = {"good": network(), "deaf": network(), "other": network()}
+    torch.nn.init.constant_(nets["deaf"].areas["v1"].drive_layers.layers[0].conv.weight, 1e38)
+    for name, net in nets.items():
+        vs.save_network(net, tmp_path / name)
+    vs.save_network(network(), tmp_path / "more" / "good")
+
+    def ventral(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ventral", "transfer", *map(str, args), "--data", "scenes"])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        shown = capsys.readouterr()
+        return stop.value.code or 0, shown.out, shown.err
+
+    small = "--subset", 100, "--test-subset", 20, "--record-steps", 3, "--out", tmp_path / "out.json"
+    code, shown, said = ventral(tmp_path / "good", tmp_path / "deaf", tmp_path / "other", *small)
+    assert code == 2 and "features of area 'it' are not finite" in said and "good" in shown
+    assert [m["model"] for m in json.loads((tmp_path / "out.json").read_text())["models"]] == ["good"]
+    for wrong, expected in (("more/good", "two models are called 'good'"), ("nowhere", "unknown model")):
+        code, shown, said = ventral(tmp_path / "good", tmp_path / wrong, *small)
+        assert code == 2 and expected in said and shown == "" and "showing" not in said
+    code, shown, said = ventral(tmp_path / "good", "rgc_digits:scenes", *small, "--areas", "it")
+    assert code == 2 and "'it'" in said and shown == "" and "showing" not in said
+
+
+def test_classes_without_training_images() -> None:
+    labels = np.repeat([0, 1], 10)
+    with pytest.raises(vs.VentralError, match="5 training images of each; 'c' has 0"):
+        probes._split(labels, np.array([0, 2]), ["a", "b", "c"], "set", 0)
+    fitted, held = probes._split(labels, np.array([0, 1]), ["a", "b", "c"], "set", 0)
+    assert (len(fitted), len(held)) == (16, 4)
+
+
 def test_what_cannot_be_probed(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network()
     with monkeypatch.context() as patch:
@@ -240,3 +275,4 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
                 Image.fromarray(pixels).save(tmp_path / split / name / f"{i}.png")
     found = transfer(network(3, 16), "folder", tmp_path, record_steps=[3], workers=0)
     assert found.classes == ("blue", "red") and found.test == 8 and found.probes[0].accuracy == 1
+    assert transfer(network(1, 16), "folder", tmp_path, record_steps=[3], workers=0).test == 8  # read as grey ones

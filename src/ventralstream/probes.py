@@ -25,14 +25,14 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ventralstream import budget
-from ventralstream.data import Loader, load_set
+from ventralstream.data import FolderSet, Loader, load_set
 from ventralstream.device import choose_device
 from ventralstream.errors import VentralError
 from ventralstream.features.batches import Asked, ask, recorded
 from ventralstream.features.sources import Stream
 from ventralstream.layers.specs import GlobalPool
 from ventralstream.network import Network
-from ventralstream.progress import Progress
+from ventralstream.progress import Progress, print_plainly
 from ventralstream.record import Record, Reduce
 from ventralstream.spec import IMAGE, NetworkSpec
 
@@ -161,14 +161,13 @@ def transfer(
         VentralError: for bad input, too few images of a class, or more features than the memory takes.
     """
     spec, quiet = network.spec, Console(quiet=True)
-    own = areas is None
-    names = tuple(_sources(spec)) if areas is None else tuple(areas)
-    reduce = reduce or ("mean" if not own or _starts_with_mean(spec) else "flatten")
-    asked = _asked(network, names, steps, record_steps, reduce)
+    asked, reduce = check_asked(network, areas, steps, record_steps, reduce)
     sets = [_images(spec, data, root, split, count) for split, count in (("train", subset), ("val", test_subset))]
+    for passed_over in filter(None, (images.passed_over for images in sets)):
+        print_plainly(console or quiet, passed_over)
     _check_memory(spec, asked, reduce, sum(map(len, sets)))
     labels = [images.labels.cpu().numpy() for images in sets]
-    fitted, held = _split(labels[0], sets[0].info.classes, data, seed)
+    fitted, held = _split(labels[0], labels[1], sets[0].info.classes, data, seed)
     total = sum(map(len, sets))
     with Progress(f"showing {data} to {spec.name}", total, "images", console=console or quiet, every=5.0) as progress:
         train, test = (_features(network, asked, images, batch_size, workers, device, progress) for images in sets)
@@ -187,6 +186,20 @@ def transfer(
     return Transfer(
         data, info.classes, len(fitted), len(held), len(labels[1]), standardise, seed, reduce, tuple(probes)
     )
+
+
+def check_asked(
+    network: Network,
+    areas: Sequence[str] | None,
+    steps: int | None,
+    record_steps: Sequence[int] | None,
+    reduce: Reduce | None,
+) -> tuple[Asked, Reduce]:
+    """What `transfer` records of a network, and how maps become features; VentralError if it cannot."""
+    spec, own = network.spec, areas is None
+    names = tuple(_sources(spec)) if areas is None else tuple(areas)
+    reduce = reduce or ("mean" if not own or _starts_with_mean(spec) else "flatten")
+    return _asked(network, names, steps, record_steps, reduce), reduce
 
 
 def _sources(spec: NetworkSpec) -> list[str]:
@@ -225,11 +238,11 @@ def _images(spec: NetworkSpec, data: str, root: str | Path | None, split: Any, s
     side = _side(spec)
     images = load_set(data, root, split, size=side if data in ("folder", "scenes") else None, subset=subset)
     info, channels = images.info, spec.input_shape[0]
-    if info.preprocessing.channels != channels:
+    if info.preprocessing.channels != channels and not isinstance(images, FolderSet):  # files are read as wanted
         raise VentralError(
             f"'{spec.name}' takes images of {channels} channels, those of '{data}' have {info.preprocessing.channels}"
         )
-    preprocessing = info.preprocessing.replace(mean=spec.mean, std=spec.std)
+    preprocessing = info.preprocessing.replace(mean=spec.mean, std=spec.std)  # as many channels as these have
     return dataclasses.replace(images, info=info.replace(preprocessing=preprocessing))
 
 
@@ -283,7 +296,9 @@ def _check_memory(spec: NetworkSpec, asked: Asked, reduce: Reduce, images: int) 
         area: len(axis.steps) * (shapes[area][0] if reduce in ("mean", "max") else math.prod(shapes[area]))
         for area, axis in asked.axes.items()
     }
-    wanted = 4 * images * sum(numbers.values())
+    # Of each area at a step in turn there are also the part that is fitted, and scaled copies of both (our estimate).
+    at_once = max(numbers[area] / len(axis.steps) for area, axis in asked.axes.items())
+    wanted = 4 * images * (sum(numbers.values()) + 2 * at_once)
     if wanted > budget.MEMORY / 2:
         raise VentralError(
             f"the features of {images:,} images would take {wanted / 1e9:.3g} GB, more than half of this machine's"
@@ -291,10 +306,12 @@ def _check_memory(spec: NetworkSpec, asked: Asked, reduce: Reduce, images: int) 
         )
 
 
-def _split(labels: NDArray[np.int64], classes: Sequence[str], data: str, seed: int) -> tuple[Any, Any]:
+def _split(
+    labels: NDArray[np.int64], tested: NDArray[np.int64], classes: Sequence[str], data: str, seed: int
+) -> tuple[Any, Any]:
     """The rows to fit on, and those to choose C on: as many of each class."""
-    counts = np.bincount(labels, minlength=len(classes))
-    few = [name for name, count in zip(classes, counts, strict=True) if count and count * VALIDATION < 1]
+    counts, there = np.bincount(labels, minlength=len(classes)), {*labels.tolist(), *tested.tolist()}
+    few = [name for i, name in enumerate(classes) if i in there and counts[i] * VALIDATION < 1]
     if few or (counts > 0).sum() < 2:
         least = math.ceil(1 / VALIDATION)
         what = f"'{few[0]}' has {counts[list(classes).index(few[0])]}" if few else "there is one class"

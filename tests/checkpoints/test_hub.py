@@ -61,6 +61,30 @@ def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path:
             vs.create_model("rgc_shallow", weights=name)
 
 
+def test_the_network_fails_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's library lets through what its library of HTTP raises."""
+    import httpx2
+    import huggingface_hub
+
+    def refused(*args: object, **kwargs: object) -> None:
+        raise httpx2.ProxyError("403 Forbidden")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refused)
+    with pytest.raises(vs.VentralError, match="'lab/x' cannot be downloaded from the hub: 403 Forbidden"):
+        vs.from_hub("lab/x")
+    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", refused)
+    net = vs.create_model("ff_shallow_cifar", seed=0)
+    with pytest.raises(vs.VentralError, match="the hub cannot be reached: 403 Forbidden"):
+        vs.push_to_hub(net, "lab/x")
+
+    def unknown(*args: object, **kwargs: object) -> None:
+        raise huggingface_hub.errors.LocalTokenNotFoundError("no token")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", unknown)
+    with pytest.raises(vs.VentralError, match="the hub needs a token"):
+        vs.push_to_hub(net, "lab/x")
+
+
 def test_a_card_is_what_the_hub_reads(tmp_path: Path) -> None:
     from huggingface_hub import ModelCard
 

@@ -111,6 +111,20 @@ def test_folders_of_imagenet_are_in_its_order(tmp_path, ventral, saved, answers)
     assert code == 2 and "tells 3 classes apart, 'folder' has 4" in said
 
 
+def test_numbers_of_wordnet_are_names_where_they_are_known(tmp_path, ventral, saved, answers):
+    """As of a network that was trained on Tiny-ImageNet, whose folders are in the order of their names."""
+    names = ["n01484850", "n01440764", "n01443537"]
+    options = write_set(tmp_path / "set", answers, names)
+    name_classes(saved, *names)
+    assert accuracy(ventral, saved, options) == 1
+    name_classes(saved, "n01484851", *names[1:])
+    code, _, said = ventral("evaluate", saved, *options)
+    assert code == 2 and "unknown class 'n01484850' of the network" in said
+    name_classes(saved, *names, "n01491361")
+    code, _, said = ventral("evaluate", saved, *options)
+    assert code == 2 and "tells 3 classes apart, but names 4" in said
+
+
 def test_what_cannot_be_evaluated_is_one_sentence(tmp_path, monkeypatch, ventral, saved, answers):
     monkeypatch.delenv("VENTRALSTREAM_DATA", raising=False)
     options = write_set(tmp_path / "set", answers, ["bear", "boat", "bread"])

@@ -46,6 +46,13 @@ def test_show_a_saved_network(capsys, monkeypatch, tmp_path) -> None:
     assert code == 0 and json.loads(out)["spec"]["areas"][-1]["drive"][-1]["features"] == 4
 
 
+def test_names_are_no_markup(capsys, monkeypatch, tmp_path) -> None:
+    net = vs.create_model("ff_shallow_cifar", seed=0)
+    vs.save_network(vs.build(net.spec.replace(name="a[/b] [red]\x1b[2J")), tmp_path)
+    code, out, _ = run(capsys, monkeypatch, "show", str(tmp_path))
+    assert code == 0 and out.startswith("a[/b] [red]\\x1b[2J  ")
+
+
 def test_list(capsys, monkeypatch) -> None:
     code, out, _ = run(capsys, monkeypatch, "list", "cornet*", "--json")
     assert code == 0

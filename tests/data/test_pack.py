@@ -245,6 +245,35 @@ def test_what_is_there_is_not_replaced(pack, tmp_path):
         pack("file")
 
 
+def test_two_at_once_do_not_mix(pack, tmp_path, monkeypatch):
+    whole, flush, others = contents(pack("whole").folder), pack_module._flush, []
+
+    def meanwhile(file):
+        flush(file)
+        code = "import sys; from ventralstream.data import pack_folder; pack_folder(*sys.argv[1:], size=16, workers=0)"
+        if not others:
+            command = [sys.executable, "-c", code, str(tmp_path / "images"), str(tmp_path / "out")]
+            others.append(subprocess.run(command, capture_output=True, text=True))
+
+    monkeypatch.setattr(pack_module, "_flush", meanwhile)
+    assert contents(pack("out").folder) == whole
+    told = others[0].stderr.strip().splitlines()[-1]
+    assert f"process {os.getpid()} on" in told and "is packing" in told and told.endswith("let it finish")
+    assert not list(tmp_path.glob("out.*"))
+
+
+def test_every_folder_is_a_class_with_images_and_the_set_is_not_among_them(pack, folder, tmp_path):
+    assert pack("classes", folder=folder / "train").images == {"train": 7}
+    with pytest.raises(VentralError, match=r"packed' is inside the images that are packed; choose a place outside"):
+        pack("images/train/packed", folder=folder / "train")
+    with pytest.raises(VentralError, match="is inside the images"):
+        pack("images/train/packed")
+    assert pack("images/packed").images == {"train": 7, "val": 3}
+    (folder / "train" / "docs").mkdir()
+    with pytest.raises(VentralError, match=r"there is no image of the class 'docs' in '.*train'"):
+        pack("docs", folder=folder / "train")
+
+
 def test_images_of_which_none_can_be_read(pack, folder):
     for path in (folder / "val" / "bee").iterdir():
         path.write_text("no image")

@@ -84,6 +84,18 @@ def test_a_file_under_its_authors_names(tmp_path: Path) -> None:
     assert torch.equal(net.areas["V4"].drive_layers.layers[0].conv.weight, expected)
     with pytest.raises(vs.VentralError, match=r"does not fit the network: .* missing"):
         vs.create_model("cornet_rt", weights=file)
+    with pytest.raises(vs.VentralError, match="under those of the model's authors 'input_shape' cannot be changed"):
+        vs.create_model("cornet_z", weights=file, input_shape=(3, 64, 64))
+
+    tensors = torch.load(file, weights_only=True)["state_dict"]
+    few = {name: t[:10] if "decoder" in name else t for name, t in tensors.items()}
+    torch.save(few, tmp_path / "finetuned.pth")
+    tuned = vs.create_model("cornet_z", weights=tmp_path / "finetuned.pth")
+    x = torch.randn(1, 3, 64, 64)
+    assert torch.allclose(tuned(x).output, net(x).output[:, :10])
+    with pytest.warns(vs.FreshReadout, match="told 10 classes apart"):
+        new = vs.create_model("cornet_z", weights=tmp_path / "finetuned.pth", num_classes=7)
+    assert new(x).output.shape == (1, 7)
 
 
 def test_files_that_do_not_fit(tmp_path: Path, net: vs.Network) -> None:
@@ -96,6 +108,22 @@ def test_files_that_do_not_fit(tmp_path: Path, net: vs.Network) -> None:
     torch.save({k: v * torch.nan for k, v in net.state_dict().items()}, tmp_path / "w.pth")
     with pytest.raises(vs.VentralError, match="not finite"):
         vs.create_model(NAME, weights=tmp_path / "w.pth", width=0.25)
+
+
+def test_odd_tensors(tmp_path: Path, net: vs.Network) -> None:
+    tensors, x = dict(net.state_dict()), torch.randn(1, 3, 32, 32)
+    name = next(n for n, t in tensors.items() if t.dim() == 4)
+    for odd, said in (
+        (tensors[name].flatten(1).to_sparse(), "is sparse_coo, expected a dense one"),
+        (tensors[name].to("meta"), "is without values"),
+        ((tensors[name] * torch.nan).to(torch.float8_e4m3fn), "not finite"),
+    ):
+        odd = odd.to_dense().reshape(tensors[name].shape).to_sparse() if odd.is_sparse else odd
+        torch.save(tensors | {name: odd}, tmp_path / "w.pth")
+        with pytest.raises(vs.VentralError, match=said):
+            vs.create_model(NAME, weights=tmp_path / "w.pth", width=0.25)
+    torch.save(tensors | {name: tensors[name].to(torch.float8_e4m3fn)}, tmp_path / "w.pth")
+    assert vs.create_model(NAME, weights=tmp_path / "w.pth", width=0.25)(x).output.isfinite().all()
 
 
 def test_new_classes_on_old_weights(tmp_path: Path, net: vs.Network) -> None:

@@ -22,10 +22,16 @@ import torch
 import ventralstream as vs
 from ventralstream.models import registry
 from ventralstream.published import PublishedFile, download
-from ventralstream.published.download import download_published
+from ventralstream.published.download import downloaded
 
 CONTENT = bytes(range(256)) * 8000  # 2 MB
 DIGITS = hashlib.sha256(CONTENT).hexdigest()[:8]
+
+
+def download_published(model: str, files: vs.published.Published) -> Path:
+    """The first file, which somebody could read."""
+    with downloaded(model, files) as path:
+        return path
 
 
 @dataclass
@@ -222,6 +228,53 @@ def test_what_has_no_published_hash_is_recorded_and_checked(
     (cache / "SHA256SUMS").unlink()
     (cache / "model.ckpt.data").unlink()
     assert download_published("cornet_z", files).read_bytes() == b"other weights"
+
+
+def test_a_wrong_first_file_is_not_recorded(server: Server, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = published(server.url("good", "model.ckpt.index"), sha256="")
+    server.content = b"<html>log in</html>"
+
+    def read() -> None:
+        with downloaded("cornet_z", files) as path:
+            if path.read_bytes().startswith(b"<html>"):
+                raise vs.VentralError("not a checkpoint")
+
+    with pytest.raises(vs.VentralError, match=r"model.ckpt.index' cannot be used: not a checkpoint; it is not kept"):
+        read()
+    assert list(cache.iterdir()) == []
+    server.content = CONTENT
+    read()
+    assert (cache / "SHA256SUMS").is_file() and "its authors publish none" in capsys.readouterr().err
+
+    (cache / "SHA256SUMS").unlink()
+    (cache / "model.ckpt.index").write_text("<html>by hand")  # what somebody has put there is left to them
+    with pytest.raises(vs.VentralError, match=r"; delete model.ckpt.index there to have it downloaded again"):
+        read()
+    assert [p.name for p in cache.iterdir()] == ["model.ckpt.index"]
+
+
+def test_a_file_of_other_digits_stays_until_there_is_another(server: Server, cache: Path) -> None:
+    cache.mkdir(parents=True)
+    (cache / "w.pth").write_bytes(b"by hand")
+    with pytest.raises(vs.VentralError, match="the server answers 503"):
+        download_published("cornet_z", published(server.url("503")))
+    assert [(p.name, p.read_bytes()) for p in cache.iterdir()] == [("w.pth", b"by hand")]
+    assert download_published("cornet_z", published(server.url("good"))).read_bytes() == CONTENT
+    assert sorted(p.name for p in cache.iterdir()) == ["SHA256SUMS", "w.pth"]
+
+
+def test_a_folder_that_may_only_be_read(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its administrator has put a file there, which is what the authors' digits say."""
+    cache.mkdir(parents=True)
+    (cache / "w.pth").write_bytes(CONTENT)
+
+    def refused(*args: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pooch.utils.temporary_file", refused)
+    assert download_published("cornet_z", published("http://127.0.0.1:9/w.pth")) == cache / "w.pth"
+    with pytest.raises(vs.VentralError, match="SHA256SUMS' cannot be written: permission denied"):
+        download_published("cornet_z", published("http://127.0.0.1:9/w.pth", sha256=""))
 
 
 def test_a_record_that_is_none(server: Server, cache: Path) -> None:

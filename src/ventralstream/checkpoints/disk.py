@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -139,6 +140,9 @@ def put_tensors(
     own, found = ({k: t.shape for k, t in some.items()} for some in (distinct, tensors))
     check_fit(f"'{printable(path)}'", own, found, most=6)
     for name, tensor in distinct.items():
+        if (layout := tensors[name].layout) != torch.strided or tensors[name].is_meta:
+            kind = "without values (on 'meta')" if tensors[name].is_meta else str(layout).removeprefix("torch.")
+            raise VentralError(f"the tensor '{printable(name)}' in '{printable(path)}' is {kind}, expected a dense one")
         kinds = {(t.is_floating_point(), t.is_complex()) for t in (tensor, tensors[name])}
         if len(kinds) > 1:  # integers, real and complex numbers do not stand for each other
             got, expected = (str(t.dtype).removeprefix("torch.") for t in (tensors[name], tensor))
@@ -231,8 +235,11 @@ def _check_sums(folder: Path) -> None:
 
 def _require_finite(tensors: Mapping[str, Tensor], what: str) -> None:
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            count = int((~tensor.isfinite()).sum())
+        if not tensor.is_floating_point():
+            continue
+        finite = (tensor.float() if tensor.itemsize == 1 else tensor).isfinite()  # torch has none for 8 bits
+        if not finite.all():
+            count = int((~finite).sum())
             raise VentralError(f"{what}: its tensor '{printable(name)}' has {count} values that are not finite")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def push_to_hub(
     """
     require("hub", "huggingface_hub")
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
     api = HfApi(token=token, library_name="ventralstream")
     known = None
@@ -73,7 +74,9 @@ def push_to_hub(
             )
         except (HfHubHTTPError, HFValidationError) as error:
             raise VentralError(f"the hub refused '{printable(repo_id)}': {reason(error)}") from None
-        except OSError as error:
+        except LocalTokenNotFoundError:
+            raise VentralError("the hub needs a token to know you: `hf auth login`, or token=...") from None
+        except _unreachable() as error:
             raise VentralError(f"the hub cannot be reached: {reason(error)}") from None
     return str(commit.commit_url)
 
@@ -123,9 +126,18 @@ def hub_folder(
         ) from None
     except HfHubHTTPError as error:
         raise VentralError(f"{named} is no folder here, and the hub has none for you: {reason(error)}") from None
-    except OSError as error:  # a full disk, a connection that breaks
+    except _unreachable() as error:  # a full disk, a connection that breaks, a proxy that refuses
         raise VentralError(f"{named} cannot be downloaded from the hub: {reason(error)}") from None
     return Path(str(folder))
+
+
+def _unreachable() -> tuple[type[Exception], ...]:
+    """What the hub's library raises where files or the network fail.
+
+    It lets through what comes of its own library of HTTP, which is another one by version.
+    """
+    http = [sys.modules[name].HTTPError for name in ("httpx2", "httpx") if name in sys.modules]
+    return OSError, *http
 
 
 def card(network: Network, licence: str | None = None, source: str | None = None) -> str:

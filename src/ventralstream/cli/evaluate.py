@@ -14,7 +14,7 @@ import typer
 from ventralstream.cli import options
 from ventralstream.cli.config import CONFIG
 from ventralstream.cli.opened import open_told
-from ventralstream.errors import VentralError, unknown
+from ventralstream.errors import VentralError, printable, unknown
 from ventralstream.jsonable import make, spec_class, tags
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def evaluate(
         typer.echo(json.dumps(result, indent=1))
         return
     console = stdout_console()
-    console.print(f"{network.spec.name} on {found.images} images of {images.info.name}:", soft_wrap=True)
+    console.print(f"{printable(network.spec.name)} on {found.images} images of {images.info.name}:", soft_wrap=True)
     console.print(accuracy_table(zip(found.steps, found.times_ms, found.accuracy, strict=True), trained))
     console.print(f"readout {(how or network.spec.readout).tag}: {found.decision:.1%}")
     if early is not None:
@@ -239,8 +239,10 @@ def _class_numbers(model: str, opened: Opened, classes: tuple[str, ...], data: s
     from ventralstream.models.classes import count_classes
 
     known, count = opened.class_names, count_classes(opened.network.spec)
+    if known and len(known) != count:
+        raise VentralError(f"'{model}' tells {count} classes apart, but names {len(known)}")
     # ImageNet's folders are usually named by WordNet's numbers, whose order is that of its classes.
-    by_order = not known or all(re.fullmatch(r"n\d{8}", name) for name in classes)
+    by_order = not known or (_are_numbers(classes) and not _are_numbers(known))
     if by_order and len(classes) != count:
         raise VentralError(f"'{model}' tells {count} classes apart, '{data}' has {len(classes)}")
     if by_order:
@@ -249,3 +251,7 @@ def _class_numbers(model: str, opened: Opened, classes: tuple[str, ...], data: s
         if name not in known:
             raise unknown("class", name, known, f" of the network '{model}'")
     return torch.tensor([known.index(name) for name in classes])
+
+
+def _are_numbers(names: tuple[str, ...]) -> bool:
+    return all(re.fullmatch(r"n\d{8}", name) for name in names)

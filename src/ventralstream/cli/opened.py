@@ -38,7 +38,9 @@ def refuse_twice(names: Sequence[str]) -> None:
     """Raises VentralError if two of several models have the same name."""
     for name in names:
         if names.count(name) > 1:
-            raise VentralError(f"two models are called '{name}'; give each once")
+            raise VentralError(
+                f"two models are called '{printable(name)}'; give each once, and folders whose names differ"
+            )
 
 
 def unfinished(folder: str | Path) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ventralstream.errors import printable
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -32,11 +34,13 @@ def show(
         return
 
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False)
     last_ms = (program.request.stop - 1) * spec.dt_ms
     console.print(
-        f"[bold]{spec.name}[/]  {program.request.stop} steps of {spec.dt_ms:g} ms (the last at {last_ms:g} ms)\n"
+        f"[bold]{escape(printable(spec.name))}[/]"
+        f"  {program.request.stop} steps of {spec.dt_ms:g} ms (the last at {last_ms:g} ms)\n"
     )
     console.print(_areas(spec))
     console.print(_unroll(program))
@@ -54,12 +58,13 @@ def show(
 
 def _areas(spec: NetworkSpec) -> object:
     from rich.table import Table
+    from rich.text import Text
 
     from ventralstream.models.areas import area_rows
 
     table = Table("area", "cell", "output", "reads", "driven from", box=None, pad_edge=False)
     for row in area_rows(spec):
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))  # names are no markup
     return table
 
 

@@ -76,30 +76,37 @@ def transfer(
 
     kept = None if record_steps is None else steps_of(record_steps)
     how: Any = reduce
+    asked: dict[str, Any] = {"areas": options.listed(areas), "steps": steps, "record_steps": kept, "reduce": how}
+    there = [open_told(model, seed) for model in models]
+    refuse_twice([opened.name for opened, _ in there])
+    for opened, _ in there:
+        probes.check_asked(opened.network, **asked)
     found: dict[str, Transfer] = {}
     weights: dict[str, str] = {}
     notes: list[str] = []
-    for model in models:
-        opened, note = open_told(model, seed)
-        refuse_twice([*found, opened.name])
-        found[opened.name] = done = probes.transfer(
-            opened.network,
-            data,
-            root,
-            areas=options.listed(areas),
-            steps=steps,
-            record_steps=kept,
-            reduce=how,
-            standardise=standardise,
-            subset=subset,
-            test_subset=test_subset,
-            seed=split_seed,
-            batch_size=batch_size,
-            workers=workers,
-            device=device,
-            console=stderr_console(),
-        )
-        weights[opened.name] = opened.weights
+    failed: BaseException | None = None
+    for opened, note in there:
+        try:
+            done = probes.transfer(
+                opened.network,
+                data,
+                root,
+                **asked,
+                standardise=standardise,
+                subset=subset,
+                test_subset=test_subset,
+                seed=split_seed,
+                batch_size=batch_size,
+                workers=workers,
+                device=device,
+                console=stderr_console(),
+            )
+        except (VentralError, KeyboardInterrupt) as error:
+            if not found:
+                raise
+            failed = error  # what was computed of the models before it is shown first
+            break
+        found[opened.name], weights[opened.name] = done, opened.weights
         notes += [f"{opened.name}: {n}" for n in done.notes] + ([note] if note else [])
     one = next(iter(found.values()))
     chance = 1 / len(one.classes)
@@ -126,6 +133,8 @@ def transfer(
         out,
         figure,
     )
+    if failed is not None:
+        raise failed
 
 
 def _to_json(name: str, weights: str, done: Transfer) -> dict[str, Any]:

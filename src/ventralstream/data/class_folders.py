@@ -55,26 +55,30 @@ def list_split(root: Path, split: str) -> Labelled:
         also = f" (one of {len(unfit)} folders there that are no classes of 'train')" if len(unfit) > 1 else ""
         raise unknown("class", unfit[0], classes, f" in '{printable(folder)}'{also}")
     found = list_classes(folder, classes)
-    empty = sorted(set(range(len(classes))) - set(found.labels))
-    if split == "train" and empty:
-        more = f", nor of {len(empty) - 1} other classes" if len(empty) > 1 else ""
-        raise VentralError(
-            f"there is no image of the class '{printable(classes[empty[0]])}' in '{printable(folder)}'{more}."
-        )
+    if split == "train":
+        require_all_classes(found)
     return found
+
+
+def require_all_classes(found: Labelled) -> None:
+    """Raises VentralError if there is no image of a class."""
+    if empty := sorted(set(range(len(found.classes))) - set(found.labels)):
+        more = f", nor of {len(empty) - 1} other classes" if len(empty) > 1 else ""
+        name = printable(found.classes[empty[0]])
+        raise VentralError(f"there is no image of the class '{name}' in '{printable(found.folder)}'{more}.")
 
 
 def class_folders(folder: Path) -> tuple[str, ...]:
     """The names of the folders in a folder, sorted, but for hidden ones.
 
     Raises:
-        VentralError: One is not text.
+        VentralError: One cannot be shown: it is no text in UTF-8, or has control characters.
     """
     names = [p.name for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name)]
-    if odd := [name for name in names if not name.isprintable()]:
+    if odd := [name for name in names if printable(name) != name]:
         raise VentralError(
-            f"the class folder '{printable(odd[0])}' in '{printable(folder)}' has a name that is no text in UTF-8;"
-            " rename it."
+            f"the class folder '{printable(odd[0])}' in '{printable(folder)}' has a name with characters that cannot be"
+            " shown; rename it."
         )
     return tuple(sorted(map(normal, names)))
 

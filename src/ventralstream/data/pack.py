@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from ventralstream.data.class_folders import Labelled, class_folders, list_classes, list_split
+from ventralstream.data.class_folders import Labelled, class_folders, list_classes, list_split, require_all_classes
 from ventralstream.data.folder import Preprocessing
 from ventralstream.data.listing import fingerprint, require_folder
 from ventralstream.data.packed import (
@@ -34,7 +34,7 @@ from ventralstream.data.packed import (
 )
 from ventralstream.data.workers import Workers
 from ventralstream.errors import Interrupted, VentralError, about_file, printable
-from ventralstream.files import replacing, write_text
+from ventralstream.files import claimed, replacing, write_text
 from ventralstream.interrupt import Interruption
 from ventralstream.progress import Progress, print_plainly, stderr_console
 
@@ -83,7 +83,7 @@ def pack_folder(
 
     Raises:
         VentralError: There are no images, they are others than those that `out` was begun with, none can be read, or
-            the disk is too small.
+            the disk is too small, `out` is inside of what is packed, or another process is packing it.
         Interrupted: After Ctrl-C, SIGTERM or SIGHUP.
     """
     folder, out, preprocessing = Path(folder), Path(out), Preprocessing(size, resize=resize)
@@ -94,28 +94,47 @@ def pack_folder(
     prints = {split: fingerprint(found.folder, found.ids) for split, found in splits.items()}
     classes = next(iter(splits.values())).classes
     header = Header(size, resize, classes, prints.get("train"), prints.get("val"))
-    if out.exists():
-        if (out / HEADER).is_file() and read_header(out) == header:
-            shutil.rmtree(out / UNFINISHED, ignore_errors=True)
-            return _packing(out, splits)
-        raise VentralError(f"'{printable(out)}' exists, and is not these images packed so; choose another place.")
-    part = out.with_name(out.name + ".part")
+    for found in splits.values():
+        if found.folder.resolve() in out.resolve().parents:  # it would be one of the classes the next time
+            raise VentralError(
+                f"'{printable(out)}' is inside the images that are packed; choose a place outside of them"
+            )
+    if _is_packed(out, header):
+        return _packing(out, splits)
+    part, lock = (out.with_name(out.name + end) for end in (".part", ".lock"))
     try:
-        _begin(part, out, header, splits)
-        with Interruption() as stop:
-            for split, found in splits.items():
-                _pack_split(part, split, found, preprocessing, workers, console, stop)
-        _finish(part, out, header, console)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            claimed(lock, lambda other: f"{other} is packing '{printable(out)}'; let it finish"),
+            Interruption() as stop,
+        ):
+            if not _is_packed(out, header):
+                _begin(part, out, header, splits)
+                for split, found in splits.items():
+                    _pack_split(part, split, found, preprocessing, workers, console, stop)
+                _finish(part, out, header, console)
     except OSError as error:
         raise VentralError(f"{about_file(error)}; when that is mended, the same command carries on") from None
     return _packing(out, splits)
+
+
+def _is_packed(out: Path, header: Header) -> bool:
+    """Whether these images are there, packed so; VentralError if something else is."""
+    if not out.exists():
+        return False
+    if not (out / HEADER).is_file() or read_header(out) != header:
+        raise VentralError(f"'{printable(out)}' exists, and is not these images packed so; choose another place.")
+    shutil.rmtree(out / UNFINISHED, ignore_errors=True)
+    return True
 
 
 def _list(folder: Path) -> dict[str, Labelled]:
     require_folder(folder)
     if here := [split for split in SPLITS if (folder / split).is_dir()]:
         return {split: list_split(folder, split) for split in here}
-    return {"train": list_classes(folder, class_folders(folder))}
+    found = list_classes(folder, class_folders(folder))
+    require_all_classes(found)
+    return {"train": found}
 
 
 def _begin(part: Path, out: Path, header: Header, splits: dict[str, Labelled]) -> None:

@@ -62,12 +62,13 @@ class Workers(Generic[Item, Batch]):
             # From a worker it comes wrapped in that worker's traceback, ours being the last line.
             raise VentralError(str(error).rsplit("VentralError: ", 1)[-1].strip()) from None
         except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+            if not str(error).startswith("DataLoader worker (pid"):  # of what was raised in one it says more
                 raise
             self.close()
+            fewer = f"fewer than {self.count} workers" if self.count > 1 else "none (--workers 0)"
             raise VentralError(
                 f"a process that reads images was ended from outside, perhaps for want of memory; expected it to go"
-                f" on: try fewer than {self.count} workers"
+                f" on: try {fewer}"
             ) from None
 
     def close(self) -> None:

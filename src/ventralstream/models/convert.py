@@ -11,7 +11,7 @@ from ventralstream.files import why_no_file
 from ventralstream.models.registry import build, model_entry, model_spec
 from ventralstream.network import Network
 from ventralstream.published.about import Published
-from ventralstream.published.download import download_published
+from ventralstream.published.download import downloaded
 from ventralstream.published.load import load_published, sha256_of
 from ventralstream.version import __version__
 
@@ -79,20 +79,20 @@ def read_published(
 ) -> tuple[Network, list[Path]]:
     """A registered model with published weights, in evaluation mode, and the files that were read; see `convert`."""
     published = published_of(model)
-    if source is None:
-        source = download_published(model, published)
-    else:
-        of_tensorflow = published.format == "tensorflow"
-        first = Path(f"{source}.index") if of_tensorflow and not source.name.endswith(".index") else source
-        if all(why_no_file(path) in ("there is no such file", "it is a link to nothing") for path in (source, first)):
-            kind = "a TensorFlow checkpoint" if of_tensorflow else "a state dict"
-            raise VentralError(
-                f"there is no file '{printable(first)}'; expected {kind}: the weights of '{model}' are published at"
-                f" {published.page}"
-            )
     network = build(model_spec(model, num_classes=num_classes))
-    files = load_published(network, published.format, source)
-    return network.eval(), files
+    if source is None:
+        with downloaded(model, published) as first:
+            files = load_published(network, published.format, first)
+        return network.eval(), files
+    of_tensorflow = published.format == "tensorflow"
+    first = Path(f"{source}.index") if of_tensorflow and not source.name.endswith(".index") else source
+    if all(why_no_file(path) in ("there is no such file", "it is a link to nothing") for path in (source, first)):
+        kind = "a TensorFlow checkpoint" if of_tensorflow else "a state dict"
+        raise VentralError(
+            f"there is no file '{printable(first)}'; expected {kind}: the weights of '{model}' are published at"
+            f" {published.page}"
+        )
+    return network.eval(), load_published(network, published.format, source)
 
 
 def published_of(model: str) -> Published:

@@ -170,10 +170,16 @@ def _from_file(name: str, path: Path, options: dict[str, Any]) -> Network:
     """A model with the tensors of a file, under our names or, where it has none of them, under its authors'."""
     spec, tensors = model_spec(name, **options), read_state_dict(path)
     published = model_entry(name).published
-    if published is not None and not options and not set(tensors) & set(tensor_shapes(spec)):
+    if published is not None and not set(tensors) & set(tensor_shapes(spec)):
         from ventralstream.models.convert import read_published
 
-        return read_published(name, path)[0]
+        if options:
+            raise VentralError(
+                f"'{printable(path)}' has none of our names of tensors, and under those of the model's authors"
+                f" '{next(iter(options))}' cannot be changed"
+            )
+        linear = [tensor for tensor in tensors.values() if tensor.dim() == 2]  # all else is convolutions and vectors
+        return read_published(name, path, *(len(tensor) for tensor in linear[:1]))[0]
     network = build(for_classes_of(spec, tensors))
     put_tensors(network, tensors, path)
     return network.eval()

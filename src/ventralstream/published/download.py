@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,10 +40,12 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("ventralstream"))
 
 
-def download_published(model: str, published: Published) -> Path:
+@contextmanager
+def downloaded(model: str, published: Published) -> Iterator[Path]:
     """The first of the authors' files of a model, on this disk; downloads what is not there yet, and checks all.
 
-    What is done is said on stderr, the licence of the weights first.
+    What is done is said on stderr, the licence of the weights first. A file without a published hash is recorded when
+    the block has read it; if it cannot be read, what has just been downloaded is not kept.
 
     Args:
         model: The registered model.
@@ -59,24 +61,61 @@ def download_published(model: str, published: Published) -> Path:
         )
     folder, say = cache_folder() / "published" / model, stderr_console().print
     paths = [folder / file.name for file in published.files]
-    if any(why_no_file(path) in _ABSENT for path in paths):
+    there = {path for path in paths if why_no_file(path) not in _ABSENT}
+    if len(there) < len(paths):
         say(f"the weights of '{model}' are published by {published.source}; their licence: {published.weights_licence}")
     record = _read_record(folder / SUMS)
+    unknown: dict[str, str] = {}
+    fresh: list[Path] = []
     for file, path in zip(published.files, paths, strict=True):
         expected = file.sha256 or record.get(file.name, "")
         got = _sha256_if_there(path)
-        if got and not got.startswith(expected):
-            say(f"'{path}' is damaged: its SHA-256 is {got}, expected {expected}; it is downloaded again")
-            path.unlink()
-            got = ""
-        if not got:
-            got = _download(file, path, expected, recorded=not file.sha256)
+        other = got and not got.startswith(expected)
+        if other:
+            say(f"'{path}' is damaged or another: its SHA-256 is {got}, expected {expected}; it is downloaded again")
+        if other or not got:
+            with _aside(path):
+                got = _download(file, path, expected, recorded=not file.sha256)
         if record.get(file.name) != got:
-            record[file.name] = got
-            _write_record(folder / SUMS, record)
-            if not file.sha256:
-                say(f"'{path}' has the SHA-256 {got}; its authors publish none: from now on it is checked against this")
-    return paths[0]
+            if file.sha256:
+                with suppress(VentralError):  # a folder that may only be read; its files are known without a record
+                    _write_record(folder / SUMS, {file.name: got})
+            else:
+                unknown[file.name] = got
+                fresh += [path] if other or path not in there else []
+    try:
+        yield paths[0]
+    except VentralError as error:
+        if not unknown:
+            raise
+        for path in fresh:
+            path.unlink(missing_ok=True)
+        kept = [name for name in unknown if (folder / name).exists()]
+        what = f"; delete {kept[0]} there to have it downloaded again" if kept else "; it is not kept"
+        raise VentralError(f"what was got of '{published.files[0].url}' cannot be used: {error}{what}") from None
+    for name, got in unknown.items():
+        _write_record(folder / SUMS, {name: got})
+        place = folder / name
+        say(f"'{place}' has the SHA-256 {got}; its authors publish none: from now on it is checked against this")
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[None]:
+    """Moves a file out of the way, and back if another does not come."""
+    if not path.exists():
+        yield
+        return
+    aside = path.with_name(f"{path.name}.other")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise VentralError(f"'{printable(path)}' cannot be replaced: {reason(error)}") from None
+    try:
+        yield
+    except BaseException:
+        aside.replace(path)
+        raise
+    aside.unlink(missing_ok=True)
 
 
 def _download(file: PublishedFile, path: Path, expected: str, recorded: bool) -> str:
@@ -203,9 +242,10 @@ def _read_record(path: Path) -> dict[str, str]:
         raise VentralError(f"'{printable(path)}' cannot be read: {reason(error)}; delete it") from None
 
 
-def _write_record(path: Path, record: dict[str, str]) -> None:
+def _write_record(path: Path, more: dict[str, str]) -> None:
     import pooch.utils
 
+    record = _read_record(path) | more
     try:
         with pooch.utils.temporary_file(path.parent) as part:  # a name of its own: others may download, too
             Path(part).write_text("".join(f"{sha256}  {name}\n" for name, sha256 in record.items()), encoding="utf-8")
