@@ -29,6 +29,7 @@ POINTS = {"rgc": "rgc_shallow's cell", "median": "the published median cell"}
 WANTED, LEVEL, RESAMPLES = 150, 0.95, 4999
 TPE_WON, RANDOM_WON, UNDECIDED = "TPE won", "Random search won", "Undecided"
 FIGURE = "search.svg"
+NAMES = {"best": "best", "median": "median", "without": "best without the cell"}
 
 SECTION = """## The architecture search: TPE against random draws
 
@@ -167,18 +168,40 @@ def sentence(there: list[Study]) -> str:
 
 
 def chosen(there: list[Study]) -> dict[str, Any]:
-    """The best of the trials that TPE sampled, and the median one of its last thirds, as rows of the table.
+    """Networks that TPE sampled, as rows of the table.
 
-    The first of several; of two in the middle the lower one.
+    Of those with the cell the best one, and the median one of its last thirds; and the best one without the cell. The
+    first of several; of two in the middle the lower one.
     """
     import pandas
 
-    of_tpe = [study for study in there if study.sampler == "tpe" and len(study.sampled)]
-    if not of_tpe:
-        return {}
-    best = max((study.best for study in of_tpe), key=lambda row: row["accuracy"])
-    late = pandas.concat([study.late for study in of_tpe]).sort_values("accuracy", kind="stable")
-    return {"best": best, "median": late.iloc[(len(late) - 1) // 2]}
+    of_tpe = [study for study in there if study.sampler == "tpe"]
+    found = {}
+    for which, cell in (("best", True), ("median", True), ("without", False)):
+        rows = pandas.concat([study.late if which == "median" else study.sampled for study in of_tpe])
+        rows = rows[[has_cell(row) == cell for _, row in rows.iterrows()]].sort_values("accuracy", kind="stable")
+        if len(rows):
+            there_ = rows["accuracy"] == rows["accuracy"].max()
+            found[which] = rows.iloc[(len(rows) - 1) // 2] if which == "median" else rows[there_].iloc[0]
+    return found
+
+
+def has_cell(row: Any) -> bool:
+    """Whether a trial's network has the cell in an area: which areas have it is searched, too."""
+    return any(has for name, has in json.loads(row["params"]).items() if name.startswith("area."))
+
+
+def _without(there: list[Study]) -> str:
+    """How many of the late trials do without the cell."""
+    each = [
+        f"{sum(not has_cell(row) for _, row in study.late.iterrows())} of {len(study.late)} with"
+        f" {SAMPLERS[study.sampler]} and seed {study.seed}"
+        for study in there
+        if len(study.sampled)
+    ]
+    return (
+        f"Which areas have the cell is searched, too. Of the last thirds, networks without it were {', '.join(each)}."
+    )
 
 
 def section(figures: str, plan: Plan, path: Path | None = None) -> str:
@@ -198,7 +221,7 @@ def section(figures: str, plan: Plan, path: Path | None = None) -> str:
     if not begun:
         return text
     lines = [f"![Accuracy of the trials by TPE and by random search]({figures}/{FIGURE})", "", *_table(there, images)]
-    return text + "\n".join([*lines, "", *_cells(figures, there, plan), ""])
+    return text + "\n".join([*lines, "", _without(there), "", *_cells(figures, there, plan), ""])
 
 
 def draw(folder: Path, path: Path | None = None) -> None:
@@ -323,9 +346,13 @@ def _cells(figures: str, there: list[Study], plan: Plan) -> list[str]:
     if not found:
         return []
     facts = {which: _facts(figures, which, row) for which, row in found.items()}
-    lines = ["The best network that TPE has sampled, with either seed, and the median one of its last thirds:", ""]
-    lines += [_row(["", *found]), _row(["---"] * (len(found) + 1))]
-    lines += [_row([name, *(facts[which][name] for which in found)]) for name in facts["best"]]
+    lines = [
+        "Of the networks with the cell, the best one that TPE has sampled, with either seed, and the median one of its",
+        "last thirds; and the best one without the cell (to choose them apart came to mind after the studies):",
+        "",
+    ]
+    lines += [_row(["", *(NAMES[which] for which in found)]), _row(["---"] * (len(found) + 1))]
+    lines += [_row([name, *(facts[which][name] for which in found)]) for name in next(iter(facts.values()))]
     return [*lines, "", _retrained(there, found, plan)]
 
 
@@ -334,10 +361,10 @@ def _retrained(there: list[Study], found: Mapping[str, Any], plan: Plan) -> str:
     beside = "trained as the networks below, beside Reciprocal Gated Cells with as many parameters"
     listed = {network.searched for network in plan.networks.values() if network.searched}
     if not all(study.finished for study in there):
-        return f"When the studies are finished, these two are {beside}."
+        return f"When the studies are finished, they are {beside}."
     if all(row["spec_hash"] in listed for row in found.values()):
-        return f"These two were {beside}: see below."
-    return f"These two are yet to be {beside}."
+        return f"They were {beside}: see below."
+    return f"They are yet to be {beside}."
 
 
 def _facts(figures: str, which: str, row: Any) -> dict[str, str]:

@@ -119,12 +119,20 @@ def test_the_page_tells_the_places_of_the_published_cells_and_what_was_found(mod
         better = int((sampled > POINTS[0]).sum())
         assert f"50.0, place {better + 1} of {len(sampled) + 1} |" in text
     found = studies.chosen(there)
-    sampled = np.concatenate([study.sampled["accuracy"] for study in there[:2]])
-    assert found["best"]["accuracy"] == sampled.max() and found["best"]["study"] == "tpe0"
-    late = sorted(np.concatenate([study.late["accuracy"] for study in there[:2]]))
-    assert found["median"]["accuracy"] == late[(len(late) - 1) // 2]
+    assert list(found) == ["best", "median", "without"]
+    sampled, late = (
+        [row for s in there[:2] for _, row in of(s).iterrows()] for of in (lambda s: s.sampled, lambda s: s.late)
+    )
+    with_cell = {id(row): bool(studies.cells_of(vs.spec_from_json(row["spec"]))) for row in (*sampled, *late)}
+    for which, cell in (("best", True), ("without", False)):
+        best = max(row["accuracy"] for row in sampled if with_cell[id(row)] == cell)
+        assert found[which]["accuracy"] == best
+    values = sorted(row["accuracy"] for row in late if with_cell[id(row)])
+    assert found["median"]["accuracy"] == values[(len(values) - 1) // 2]
     assert all(f"`{row['spec_hash']}`" in text for row in found.values())
-    assert "These two are yet to be trained" in text
+    without = sum(not studies.cells_of(vs.spec_from_json(row["spec"])) for _, row in there[0].late.iterrows())
+    assert f"without it were {without} of {len(there[0].late)} with TPE and seed 0, " in text
+    assert "They are yet to be trained" in text
 
 
 def test_what_the_search_found_can_be_listed_and_matched(modules: Any, made_up: Any, tmp_path: Path) -> None:
