@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 import ventralstream.jsonable
-import ventralstream.models  # knows all that can be in a JSON file, before a page adds to it
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -24,12 +23,14 @@ PAGES = [p for p in (ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))) if "```p
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_page(page: Path, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    known = dict(ventralstream.jsonable._TAGS)
-    monkeypatch.setattr(ventralstream.jsonable, "_TAGS", known)  # a page's own cells do not outlive it
-    module = types.ModuleType("page")
+    module, tags = types.ModuleType("page"), ventralstream.jsonable._TAGS
     monkeypatch.setitem(sys.modules, "page", module)
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
-        exec(compile(block, str(page), "exec", dont_inherit=True), module.__dict__)
+    try:
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
+            exec(compile(block, str(page), "exec", dont_inherit=True), module.__dict__)
+    finally:  # a page's own cells do not outlive it; what it was the first to import does
+        for tag in [tag for tag, of in tags.items() if of.__module__ == "page"]:
+            del tags[tag]
 
 
 @pytest.fixture
