@@ -181,6 +181,7 @@ def test_a_space_that_cannot_be_is_refused(tmp_path: Path) -> None:
         own.write_text(text)
         with pytest.raises(VentralError, match=message):
             load_space(own)
+    assert [p.name for p in tmp_path.iterdir()] == ["own.py"]  # no bytecode beside the user's file
     own.write_text(Path(small.file).read_text() + "# changed")
     with pytest.raises(VentralError, match="was changed since the study was made"):
         space_from_json({**small.to_json(), "file": str(own)}, small.source)

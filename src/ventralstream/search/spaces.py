@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ventralstream.errors import VentralError, printable, reason, unknown
@@ -214,11 +214,10 @@ def _split(text: str) -> tuple[Path, str | None]:
 
 def _from_module(path: Path, name: str | None) -> Space:
     where = printable(path)
-    made = importlib.util.spec_from_file_location(f"ventralstream_space_{path.stem}", path)
-    assert made is not None and made.loader is not None
-    module = importlib.util.module_from_spec(made)
-    try:
-        made.loader.exec_module(module)
+    module = ModuleType(f"ventralstream_space_{path.stem}")
+    module.__file__ = str(path.absolute())
+    try:  # not imported: bytecode of a second ago may be of what the file was, and would be left beside it
+        exec(compile(path.read_bytes(), module.__file__, "exec"), module.__dict__)
     except VentralError:
         raise
     except Exception as error:  # the user's own
