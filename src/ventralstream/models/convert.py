@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -79,20 +80,19 @@ def read_published(
 ) -> tuple[Network, list[Path]]:
     """A registered model with published weights, in evaluation mode, and the files that were read; see `convert`."""
     published = published_of(model)
-    network = build(model_spec(model, num_classes=num_classes))
-    if source is None:
-        with downloaded(model, published) as first:
-            files = load_published(network, published.format, first)
-        return network.eval(), files
-    of_tensorflow = published.format == "tensorflow"
-    first = Path(f"{source}.index") if of_tensorflow and not source.name.endswith(".index") else source
-    if all(why_no_file(path) in ("there is no such file", "it is a link to nothing") for path in (source, first)):
-        kind = "a TensorFlow checkpoint" if of_tensorflow else "a state dict"
-        raise VentralError(
-            f"there is no file '{printable(first)}'; expected {kind}: the weights of '{model}' are published at"
-            f" {published.page}"
-        )
-    return network.eval(), load_published(network, published.format, source)
+    if source is not None:
+        of_tensorflow = published.format == "tensorflow"
+        first = Path(f"{source}.index") if of_tensorflow and not source.name.endswith(".index") else source
+        if all(why_no_file(path) in ("there is no such file", "it is a link to nothing") for path in (source, first)):
+            kind = "a TensorFlow checkpoint" if of_tensorflow else "a state dict"
+            raise VentralError(
+                f"there is no file '{printable(first)}'; expected {kind}: the weights of '{model}' are published at"
+                f" {published.page}"
+            )
+    spec = model_spec(model, num_classes=num_classes)
+    with downloaded(model, published) if source is None else nullcontext(source) as path:
+        network = build(spec)
+        return network.eval(), load_published(network, published.format, path)
 
 
 def published_of(model: str) -> Published:
